@@ -1,0 +1,84 @@
+# A thin front for meson: everything is in meson.build and scripts/.
+#
+#   make            build/libraddle.so and build/raddle
+#   make check      install what is missing (as root), build, run every test
+#   make demo       install what is missing (as root), build, run a real server both ways
+#   make bench      the figures of perf/, beside NPTL (and Go, where it is installed)
+#   make asan tsan  the unit tests under a sanitizer, in build-asan and build-tsan
+#   make install    PREFIX=/usr/local, DESTDIR=
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+MESON  ?= meson
+SETUP  := $(MESON) setup --prefix $(PREFIX)
+
+.PHONY: all build check demo bench asan tsan format format-check tidy check-layers \
+        install clean doctor-deps
+
+all: build
+
+# Meson regenerates itself when a meson.build changes; this rule is for the first time,
+# and for a first time that was interrupted.
+$(BUILD)/build.ninja:
+	@scripts/bootstrap --check build
+	@$(SETUP) $(BUILD) >$(BUILD).setup.log 2>&1 || { cat $(BUILD).setup.log; exit 1; }
+	@mv $(BUILD).setup.log $(BUILD)/setup.log
+
+build: $(BUILD)/build.ninja
+	@ninja --quiet -C $(BUILD)
+
+check:
+	@scripts/bootstrap build
+	@$(MAKE) --no-print-directory build
+	@scripts/run-tests $(BUILD)
+
+demo:
+	@scripts/bootstrap build demo
+	@$(MAKE) --no-print-directory build
+	@python3 perf/demo/demo.py --build $(BUILD)
+
+bench:
+	@scripts/bootstrap build bench
+	@$(MAKE) --no-print-directory build
+	@python3 perf/run.py --build $(BUILD)
+
+asan tsan:
+	@scripts/bootstrap --check build
+	@test -f build-$@/build.ninja || $(SETUP) build-$@ -Dunits_only=true -Db_lundef=false \
+	    -Db_sanitize=$(if $(filter asan,$@),address$(comma)undefined,thread)
+	@ninja --quiet -C build-$@
+	@$(NO_ASLR) scripts/run-tests build-$@
+
+# gcc 12's ThreadSanitizer refuses the address layouts that newer kernels draw. A container
+# may forbid turning randomisation off; then try as it is.
+NO_ASLR = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+comma := ,
+SOURCES = $(shell find lib shim include test perf -name '*.[ch]' -not -path '*/.*')
+
+format:
+	@scripts/bootstrap --check tools
+	@clang-format -i $(SOURCES)
+
+format-check:
+	@scripts/bootstrap --check tools
+	@clang-format --dry-run -Werror $(SOURCES)
+
+tidy: build
+	@scripts/bootstrap --check tools
+	@clang-tidy --quiet -p $(BUILD) $(shell find lib shim -name '*.c' -not -path '*/aarch64/*')
+
+check-layers: build
+	@scripts/check-layers $(BUILD)
+
+# Setting the prefix again is free when it has not changed, and rebuilds what knows it
+# (the launcher) when it has.
+install: build
+	@$(MESON) configure $(BUILD) --prefix $(PREFIX)
+	@ninja --quiet -C $(BUILD)
+	@DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf build build-asan build-tsan
+
+doctor-deps:
+	@scripts/bootstrap --list

@@ -1,0 +1,52 @@
+/* x86-64 half of arch/arch.h: see there for the contract. */
+#ifndef ARCH_X86_64_ARCH_H
+#define ARCH_X86_64_ARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline long arch_syscall6(long n, long a, long b, long c, long d, long e, long f)
+{
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+static inline void arch_pause(void)
+{
+    __builtin_ia32_pause();
+}
+
+/* The thread pointer as the ABI keeps it: the first word of the TCB is its own address. */
+static inline uintptr_t arch_tp_get(void)
+{
+    uintptr_t tp;
+    __asm__ volatile("mov %%fs:0, %0" : "=r"(tp));
+    return tp;
+}
+
+bool arch_tp_native(void);
+void arch_tp_set(uintptr_t tp);
+/* Chooses between wrfsbase and arch_prctl(2); call once before the first switch. force_syscall
+ * simulates a kernel without fsgsbase. */
+void arch_init(bool force_syscall);
+
+/* Set by arch_init: switch with the instruction, or with the system call. */
+extern void (*arch_switch)(void **save, void *sp, uintptr_t tp);
+
+/* Return address of signal handlers that are installed with the raw system call. */
+void arch_sigreturn(void);
+
+void *arch_stack_init(void *top, void (*entry)(void));
+
+/* The function whose calls return addresses into the middle of libc's thread start routine are
+ * decoded by this: finds up to max direct call targets in sequence at code. Returns how many. */
+int arch_decode_calls(const unsigned char *code, void **targets, int max);
+
+#endif

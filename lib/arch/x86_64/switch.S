@@ -1,0 +1,116 @@
+/* The context switch. See arch/arch.h for the contract.
+ *
+ * What is saved is what the ABI says a call preserves: rbx, rbp, r12-r15, the control bits of
+ * MXCSR and the x87 control word. %fs is changed after the stack pointer; between the two
+ * instructions stack and thread pointer belong to different fibers, so nothing here may touch
+ * thread-local storage. The symbols arch_switch_begin/end bound that window for a signal handler.
+ *
+ * Floating-point control words are only loaded when they differ: the loads serialise.
+ */
+    .text
+
+    .macro SAVE
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    subq $8, %rsp
+    stmxcsr (%rsp)
+    fnstcw 4(%rsp)
+    movq (%rsp), %rax           /* ours, to compare with theirs */
+    movq %rsp, (%rdi)
+    .endm
+
+    .macro RESTORE
+    cmpq (%rsp), %rax
+    je 1f
+    ldmxcsr (%rsp)
+    fldcw 4(%rsp)
+1:  addq $8, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+    .endm
+
+    .globl arch_switch_begin
+    .hidden arch_switch_begin
+    .globl arch_switch_end
+    .hidden arch_switch_end
+
+    .globl arch_switch_fsgsbase
+    .hidden arch_switch_fsgsbase
+    .type arch_switch_fsgsbase, @function
+    .p2align 6
+arch_switch_begin:
+arch_switch_fsgsbase:
+    .cfi_startproc
+    SAVE
+    movq %rsi, %rsp
+    wrfsbase %rdx
+    RESTORE
+    .cfi_endproc
+    .size arch_switch_fsgsbase, . - arch_switch_fsgsbase
+
+    .globl arch_switch_prctl
+    .hidden arch_switch_prctl
+    .type arch_switch_prctl, @function
+    .p2align 6
+arch_switch_prctl:
+    .cfi_startproc
+    SAVE
+    movq %rsi, %rsp
+    pushq %rax
+    movl $158, %eax             /* arch_prctl */
+    movl $0x1002, %edi          /* ARCH_SET_FS */
+    movq %rdx, %rsi
+    syscall
+    popq %rax
+    RESTORE
+    .cfi_endproc
+    .size arch_switch_prctl, . - arch_switch_prctl
+arch_switch_end:
+
+/* First code of a new stack: r12 holds the entry function. An undefined return address and a zero
+ * frame pointer tell debuggers and unwinders that the stack ends here. */
+    .globl arch_entry
+    .hidden arch_entry
+    .type arch_entry, @function
+    .p2align 4
+arch_entry:
+    .cfi_startproc
+    .cfi_undefined rip
+    xorl %ebp, %ebp
+    call *%r12
+    ud2
+    .cfi_endproc
+    .size arch_entry, . - arch_entry
+
+    .globl arch_wrfsbase
+    .hidden arch_wrfsbase
+    .type arch_wrfsbase, @function
+arch_wrfsbase:
+    .cfi_startproc
+    wrfsbase %rdi
+    ret
+    .cfi_endproc
+    .size arch_wrfsbase, . - arch_wrfsbase
+
+/* Signal restorer, for handlers installed without libc. Unwinders and gdb recognise these two
+ * instructions, byte for byte, as the end of a signal frame. */
+    .globl arch_sigreturn
+    .hidden arch_sigreturn
+    .type arch_sigreturn, @function
+    .p2align 4
+    nop
+arch_sigreturn:
+    movq $15, %rax
+    syscall
+    .size arch_sigreturn, . - arch_sigreturn
+
+    .section .note.GNU-stack, "", @progbits

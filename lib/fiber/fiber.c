@@ -1,0 +1,168 @@
+/* Making, pooling and numbering fibers.
+ *
+ * Invariants: a struct fiber lives at the top of its slot, under its TLS, and is never unmapped;
+ * its tid has a part that is unique to the slot, so no two live fibers share one. A pooled fiber
+ * keeps its TCB (with the DTV that libc allocated) and is given a fresh life by fiber_make.
+ *
+ * fiber_make runs on the creating thread's stack outside the runtime, fiber_free on any stack:
+ * usually that of the joiner, or the next context after a detached fiber's last switch. */
+#include "fiber/fiber.h"
+
+#include <string.h>
+#include "arch/arch.h"
+#include "libc/tcb.h"
+
+#define PID_MAX 4194304u /* the kernel's upper limit for real tids */
+#define MAX_SLOTS (1u << 20)
+#define TID_LIMIT (1u << 30) /* FUTEX_TID_MASK: libc's locks keep tids in 30 bits */
+#define GENERATIONS ((TID_LIMIT - PID_MAX) / MAX_SLOTS - 1)
+
+__thread struct fiber *fiber_self __attribute__((tls_model("initial-exec")));
+
+_Atomic uint64_t fiber_created;
+_Atomic uint32_t fiber_live, fiber_most;
+
+static struct {
+    struct lock lock;
+    struct fiber *free[STACK_CLASSES];
+    uint32_t slots; /* ever made */
+    uint32_t max;
+    _Atomic size_t default_stack, default_guard;
+} pool;
+
+struct fiber *fiber_of(pthread_t thread)
+{
+    uintptr_t offset = (uintptr_t)&fiber_self - arch_tp_get();
+    return *(struct fiber **)((uintptr_t)thread + offset);
+}
+
+void fiber_init(size_t default_stack, size_t default_guard, uint32_t max_fibers)
+{
+    pool.max = max_fibers < MAX_SLOTS ? max_fibers : MAX_SLOTS;
+    fiber_set_default_stack(default_stack, default_guard);
+    stack_init(tcb_room() + ALIGN_UP(sizeof(struct fiber), CACHE_LINE));
+}
+
+void fiber_set_default_stack(size_t size, size_t guard)
+{
+    store_relaxed(&pool.default_stack, size);
+    store_relaxed(&pool.default_guard, guard);
+}
+
+void fiber_default_stack(size_t *size, size_t *guard)
+{
+    *size = load_relaxed(&pool.default_stack);
+    *guard = load_relaxed(&pool.default_guard);
+}
+
+static void next_tid(struct fiber *f)
+{
+    uint32_t slot = (f->tid - PID_MAX) % MAX_SLOTS, generation = (f->tid - PID_MAX) / MAX_SLOTS;
+    f->tid = PID_MAX + (generation + 1) % GENERATIONS * MAX_SLOTS + slot;
+}
+
+static struct fiber *fresh(size_t size, size_t guard, bool exact)
+{
+    struct stack s;
+    lock_acquire(&pool.lock);
+    uint32_t slot = pool.slots + 1;
+    bool room = slot < MAX_SLOTS;
+    if (room)
+        pool.slots = slot;
+    lock_release(&pool.lock);
+    if (!room || stack_make(&s, size, guard, exact))
+        return NULL;
+    struct fiber *f = (struct fiber *)s.top;
+    uintptr_t tp = tcb_make(s.slot + s.slot_size);
+    if (!tp)
+        return NULL; /* the slot is lost; so is libc's memory */
+    f->tp = tp;
+    f->tid = PID_MAX + slot;
+    f->stack = s;
+    return f;
+}
+
+struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(void))
+{
+    /* Live fibers count against the limit; pooled ones do not. */
+    uint32_t live = add_relaxed(&fiber_live, 1) + 1;
+    struct fiber *f = NULL;
+    bool exact = size && !user;
+    size_t slot_size = user ? 0 : size, slot_guard = user ? 0 : guard;
+    if (!size)
+        slot_size = load_relaxed(&pool.default_stack);
+    int c = user ? stack_class(1, 0, false) : stack_class(slot_size, slot_guard, exact);
+    if (live > pool.max || c < 0)
+        goto fail;
+    if (user)
+        slot_size = 1;
+
+    if (pool.free[c]) { /* a hint, looked at again under the lock */
+        lock_acquire(&pool.lock);
+        if ((f = pool.free[c]))
+            pool.free[c] = f->next;
+        lock_release(&pool.lock);
+    }
+    if (f) {
+        tcb_reset(f->tp);
+        next_tid(f);
+    } else if (!(f = fresh(slot_size, slot_guard, exact))) {
+        goto fail;
+    }
+    f->stack.user = false;
+    f->stack.top = (char *)f;
+    if (stack_set_guard(&f->stack, slot_guard)) {
+        fiber_free(f);
+        return NULL;
+    }
+    if (user) {
+        f->stack.user = true;
+        f->stack.base = user;
+        f->stack.top = (char *)user + size;
+    } else {
+        f->stack.base = f->stack.slot + f->stack.guard;
+    }
+    tcb_describe(f->tp, f->stack.base - f->stack.guard,
+                 (size_t)(f->stack.top - f->stack.base) + f->stack.guard, f->stack.guard, f->tid);
+    *(struct fiber **)(f->tp + ((uintptr_t)&fiber_self - arch_tp_get())) = f;
+    f->sp = arch_stack_init(f->stack.top, entry);
+    f->worker = NULL;
+    f->next = NULL;
+    store_relaxed(&f->flags, 0);
+    store_relaxed(&f->in_syscall, 0);
+    f->yield_count = 0;
+    f->result = NULL;
+    f->detached = f->ended = f->exiting = f->c11 = false;
+    f->joiner = NULL;
+    f->name[0] = 0;
+    lock_init(&f->lock);
+    add_relaxed(&fiber_created, 1);
+    uint32_t most = load_relaxed(&fiber_most);
+    while (live > most &&
+           !atomic_compare_exchange_weak_explicit(&fiber_most, &most, live, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        ;
+    return f;
+fail:
+    atomic_fetch_sub_explicit(&fiber_live, 1, memory_order_relaxed);
+    return NULL;
+}
+
+void fiber_free(struct fiber *f)
+{
+    store_relaxed(&f->state, FIBER_FREE);
+    lock_acquire(&pool.lock);
+    f->next = pool.free[f->stack.size_class];
+    pool.free[f->stack.size_class] = f;
+    lock_release(&pool.lock);
+    atomic_fetch_sub_explicit(&fiber_live, 1, memory_order_relaxed);
+}
+
+void fiber_after_fork(struct fiber *self)
+{
+    lock_init(&pool.lock);
+    /* The other threads' slots are lost to the child: their TCBs may be half made. */
+    memset(pool.free, 0, sizeof pool.free);
+    store_relaxed(&fiber_live, 1);
+    lock_init(&self->lock);
+}

@@ -1,0 +1,121 @@
+/* A fiber is one pthread of the program: a TCB, a stack, saved registers, and what joins it.
+ *
+ * States, and who owns the stack and the saved registers in each:
+ *
+ *   state      stack owner             in a queue?        left by
+ *   FREE       pool                    free list          fiber_make
+ *   RUNNABLE   nobody; registers saved one run queue      the worker that dequeues it
+ *   RUNNING    the worker running it   no                 itself (park, yield, end)
+ *   PARKED     nobody; registers saved a wait object      whoever takes it off the wait object
+ *   ENDED      nobody; for the joiner  no                 join or detach
+ *
+ * "Registers saved" is what makes a fiber visible to others: between the decision to park and the
+ * end of the switch it is still RUNNING for everybody else, because the lock that protects its wait
+ * object is released by the next context (sched/sched.h, post-switch action).
+ *
+ * A kernel-thread fiber (FIBER_KERNEL) describes a thread that is not scheduled by us: the main
+ * thread while the runtime is dormant, the child of a fork, a bound thread, or a foreign thread
+ * that calls us. It parks by waiting on its own futex word and is made ready by waking that. */
+#ifndef FIBER_FIBER_H
+#define FIBER_FIBER_H
+
+#include <pthread.h>
+#include "base/atomic.h"
+#include "base/lock.h"
+#include "fiber/stack.h"
+
+enum fiber_state { FIBER_FREE, FIBER_RUNNABLE, FIBER_RUNNING, FIBER_PARKED, FIBER_ENDED };
+
+/* What a parked fiber waits for; the names appear in statistics and dumps. */
+#define PARK_REASONS(X)                                                                            \
+    X(MUTEX, "mutex")                                                                              \
+    X(COND, "cond")                                                                                \
+    X(RWLOCK, "rwlock")                                                                            \
+    X(SEM, "sem")                                                                                  \
+    X(BARRIER, "barrier")                                                                          \
+    X(ONCE, "once")                                                                                \
+    X(FUTEX, "futex")                                                                              \
+    X(JOIN, "join")                                                                                \
+    X(SLEEP, "sleep")                                                                              \
+    X(READ, "read")                                                                                \
+    X(WRITE, "write")                                                                              \
+    X(ACCEPT, "accept")                                                                            \
+    X(CONNECT, "connect")                                                                          \
+    X(POLL, "poll")
+enum park_reason {
+#define X(id, name) PARK_##id,
+    PARK_REASONS(X)
+#undef X
+        PARK_REASON_COUNT
+};
+
+#define FIBER_KERNEL 1u   /* parks on its futex word, see above */
+#define FIBER_MAIN 2u     /* the process's first thread */
+#define FIBER_FOREIGN 4u  /* a thread that somebody else made; its struct dies with it */
+#define FIBER_BOUND 8u    /* a thread of ours on its own kernel thread */
+#define FIBER_VFORK 16u   /* this memory is borrowed by a vfork child: every call goes to libc */
+/* Calls of such a fiber go to libc and block the kernel thread. */
+#define FIBER_DIRECT (FIBER_KERNEL | FIBER_VFORK)
+
+struct worker;
+
+struct fiber {
+    /* Switching. */
+    void *sp;
+    uintptr_t tp;
+    struct worker *worker; /* set when it starts running; valid only for itself */
+    struct fiber *next;    /* run queue, wake chain or free list: a fiber is in one at a time */
+    _Atomic uint32_t flags;
+    _Atomic uint32_t state;
+    uint32_t tid;
+    _Atomic uint32_t kernel_word; /* FIBER_KERNEL: 0 waiting, 1 ready */
+
+    _Atomic uint32_t in_syscall; /* entered a call that may block the worker (handoff.h) */
+    uint8_t park_reason;
+    uint8_t yield_count;
+    const void *park_object;
+
+    /* Life: lib/thread. lock protects ended, detached, joiner. */
+    void *(*start)(void *);
+    void *arg;
+    void *result;
+    struct lock lock;
+    bool detached, ended, exiting, c11;
+    struct fiber *joiner;
+    pthread_t handle; /* of a bound thread's kernel thread */
+
+    struct stack stack;
+    char name[16];
+};
+
+/* The calling thread's fiber; NULL on scheduler stacks and on threads not yet adopted. Lives in the
+ * fiber's own static TLS, so it never changes during a fiber's life and compilers may cache it. */
+extern __thread struct fiber *fiber_self __attribute__((tls_model("initial-exec")));
+
+/* The fiber of a pthread_t (any live thread's); NULL for an unadopted foreign thread. */
+struct fiber *fiber_of(pthread_t thread);
+static inline pthread_t fiber_thread(const struct fiber *f)
+{
+    return f->flags & FIBER_BOUND ? f->handle : (pthread_t)f->tp;
+}
+
+/* A new fiber with a stack of the given kind, state FREE, or NULL (no memory, address space or
+ * RADDLE_MAX_THREADS reached). Takes libc locks: call outside the runtime.
+ * size 0: the default stack. user != NULL: run on [user, user + size). */
+struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(void));
+/* Takes back a fiber that has ended and will not be looked at any more. */
+void fiber_free(struct fiber *f);
+
+/* Sets limits from options and attributes; call before the first fiber_make. */
+void fiber_init(size_t default_stack, size_t default_guard, uint32_t max_fibers);
+void fiber_set_default_stack(size_t size, size_t guard);
+void fiber_default_stack(size_t *size, size_t *guard);
+
+/* Statistics. */
+extern _Atomic uint64_t fiber_created;
+extern _Atomic uint32_t fiber_live, fiber_most;
+
+/* After fork in the child: only the caller is left. */
+void fiber_after_fork(struct fiber *self);
+
+#endif

@@ -1,0 +1,154 @@
+/* Stack slots of power-of-two sizes, carved from large reservations.
+ *
+ * Invariants: a slot is never unmapped (TCBs in it stay linked in ld.so's list, and a stale
+ * pthread_t may be looked at), only given back to its class through the fiber that owns it. Slots
+ * are aligned to their size minus one page: a slot's guard page then shares its page-table page
+ * with the top of the neighbour below, which halves the page tables of a parked fiber with a
+ * default stack. Guards are MADV_GUARD_INSTALL ranges (Linux 6.13), which need no VMA of their
+ * own; elsewhere mprotect, whose limit is vm.max_map_count.
+ *
+ * Called by the creating thread, outside the runtime. */
+#include "fiber/stack.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include "arch/syscall.h"
+#include "base/atomic.h"
+#include "base/lock.h"
+
+#define PAGE 4096ul
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#define MIN_CLASS 14 /* 16 KiB */
+/* Room for two nested signal frames at the low end, beyond what the program asked for. */
+#define SIGNAL_ROOM (2 * 3632 + 4096)
+#define CHUNK_MIN (64ul << 20)
+
+static struct {
+    struct lock lock;
+    size_t head;
+    _Atomic bool guard_install;
+    struct {
+        char *next, *end; /* the part of the newest reservation that is not carved yet */
+    } chunk[STACK_CLASSES];
+} pool = { .guard_install = true };
+
+void stack_init(size_t head)
+{
+    pool.head = ALIGN_UP(head, CACHE_LINE);
+}
+
+void stack_no_guard_install(void)
+{
+    store_relaxed(&pool.guard_install, false);
+}
+
+/* exact: the caller asked for this size, so everything of ours comes on top. A default-size stack
+ * is, as with NPTL, the whole of the slot. */
+int stack_class(size_t size, size_t guard, bool exact)
+{
+    size_t need = size;
+    if (exact)
+        need += guard + pool.head + SIGNAL_ROOM;
+    else if (need < guard + pool.head + 4 * PAGE)
+        need = guard + pool.head + 4 * PAGE;
+    if (need < size || need > 1ul << (STACK_CLASSES - 1))
+        return -1;
+    int c = MIN_CLASS;
+    while (1ul << c < need)
+        c++;
+    return c;
+}
+
+static char *reserve(size_t size, size_t align)
+{
+    char *p = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    /* Keep [aligned - PAGE, aligned - PAGE + size) and return the ends. */
+    char *start = (char *)ALIGN_UP(p + PAGE, align) - PAGE;
+    if (start > p)
+        munmap(p, (size_t)(start - p));
+    munmap(start + size, (size_t)(p + align - start));
+    /* A huge page for a stack would commit 2 MiB; denied where not built in, which is as good. */
+    madvise(start, size, MADV_NOHUGEPAGE);
+    return start;
+}
+
+static char *carve(int c)
+{
+    size_t size = 1ul << c;
+    lock_acquire(&pool.lock);
+    if (pool.chunk[c].next == pool.chunk[c].end) {
+        size_t want = size * 64 > CHUNK_MIN ? size * 64 : CHUNK_MIN;
+        char *p = NULL;
+        /* Smaller reservations when address space or overcommit accounting is tight. */
+        for (; want >= size && !p; want /= 4)
+            if ((p = reserve(want, size < 2ul << 20 ? 2ul << 20 : size)))
+                break;
+        if (!p) {
+            lock_release(&pool.lock);
+            return NULL;
+        }
+        pool.chunk[c].next = p;
+        pool.chunk[c].end = p + ALIGN_DOWN(want, size);
+    }
+    char *slot = pool.chunk[c].next;
+    pool.chunk[c].next += size;
+    lock_release(&pool.lock);
+    return slot;
+}
+
+static int guard_change(char *at, size_t len, bool install)
+{
+    if (!len)
+        return 0;
+    if (load_relaxed(&pool.guard_install)) {
+        if (!madvise(at, len, install ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE))
+            return 0;
+        /* Older kernel, or a locked range (mlockall): page protection from now on. */
+        if (install)
+            store_relaxed(&pool.guard_install, false);
+    }
+    return mprotect(at, len, install ? PROT_NONE : PROT_READ | PROT_WRITE) ? -ENOMEM : 0;
+}
+
+int stack_set_guard(struct stack *s, size_t guard)
+{
+    guard = ALIGN_UP(guard, PAGE);
+    if (s->user || guard == s->guard)
+        return 0;
+    if (guard > s->guard) {
+        if (guard_change(s->slot + s->guard, guard - s->guard, true))
+            return -ENOMEM;
+    } else if (guard_change(s->slot + guard, s->guard - guard, false)) {
+        return -ENOMEM;
+    }
+    s->guard = guard;
+    s->base = s->slot + guard;
+    return 0;
+}
+
+int stack_make(struct stack *s, size_t size, size_t guard, bool exact)
+{
+    int c = stack_class(size, guard, exact);
+    char *slot = c < 0 ? NULL : carve(c);
+    if (!slot)
+        return -ENOMEM;
+    *s = (struct stack){
+        .slot = slot,
+        .slot_size = 1ul << c,
+        .base = slot,
+        .top = slot + (1ul << c) - pool.head,
+        .size_class = (uint8_t)c,
+    };
+    return stack_set_guard(s, guard);
+}
+
+void stack_trim(struct stack *s, size_t keep)
+{
+    char *low = s->slot + s->guard, *high = (char *)ALIGN_DOWN(s->top - keep, PAGE);
+    if (high > low)
+        madvise(low, (size_t)(high - low), MADV_DONTNEED);
+}

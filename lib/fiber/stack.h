@@ -1,0 +1,40 @@
+/* Stack slots: address space cut into equal pieces, committed by the kernel as it is touched.
+ *
+ * A slot, from its low to its high end: guard pages, the stack, struct fiber, TLS and TCB. The top
+ * part (stack_head bytes) is the runtime's and stays committed; the rest belongs to the program. */
+#ifndef FIBER_STACK_H
+#define FIBER_STACK_H
+
+#include "base/defs.h"
+
+struct stack {
+    char *slot;       /* low end of the slot */
+    size_t slot_size; /* a power of two */
+    char *base;       /* low end of the stack itself, above the guard */
+    char *top;        /* high end of the stack itself */
+    size_t guard;
+    uint8_t size_class;
+    bool user; /* base..top belong to the program */
+};
+
+/* head: bytes that the runtime needs at the top of each slot. */
+void stack_init(size_t head);
+
+/* Fills s with a slot whose stack has at least size bytes above a guard of at least guard bytes
+ * (0: none). Returns 0 or -ENOMEM. fresh tells whether the top part is still zeroed. */
+int stack_make(struct stack *s, size_t size, size_t guard, bool exact);
+
+/* Guard pages of a reused slot are changed only when their size differs. */
+int stack_set_guard(struct stack *s, size_t guard);
+
+/* Gives the memory of the unused stack below top - keep back to the kernel. */
+void stack_trim(struct stack *s, size_t keep);
+
+/* Simulates a kernel without MADV_GUARD_INSTALL. */
+void stack_no_guard_install(void);
+
+/* The smallest class whose slots serve such a stack. */
+int stack_class(size_t size, size_t guard, bool exact);
+#define STACK_CLASSES 34
+
+#endif

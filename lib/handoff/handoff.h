@@ -1,0 +1,24 @@
+/* System calls that may block the worker: the fiber says so, and the monitor passes the proc on if
+ * the call lasts. Nothing is done in the common, short case but two stores. */
+#ifndef HANDOFF_HANDOFF_H
+#define HANDOFF_HANDOFF_H
+
+#include "sched/sched.h"
+
+static inline void handoff_enter(struct fiber *self)
+{
+    store_relaxed(&self->in_syscall, load_relaxed(&self->in_syscall) + 1);
+}
+
+/* After the call. When the proc is gone, waits for a turn like any runnable fiber, so that no more
+ * fibers run than there are procs. Preserves errno, which the fiber carries in its own TLS. */
+void handoff_wait_turn(struct fiber *self);
+
+static inline void handoff_leave(struct fiber *self)
+{
+    store_relaxed(&self->in_syscall, load_relaxed(&self->in_syscall) - 1);
+    if (!(load_relaxed(&self->flags) & FIBER_DIRECT) && unlikely(load_relaxed(&self->worker->retake)))
+        handoff_wait_turn(self);
+}
+
+#endif

@@ -1,0 +1,125 @@
+/* What is known about descriptors: kind, whether data is likely, requests not yet submitted.
+ *
+ * Invariants: everything here but the unsubmitted count is a hint; the system call that follows is
+ * the judge (a socket call on something else answers ENOTSOCK, and the hint is dropped). O_NONBLOCK
+ * is asked for each time before a fiber waits, because any process that shares the description may
+ * change it. The table is address space for 2^20 descriptors, committed as they are used.
+ *
+ * Called by fibers, outside the runtime. */
+#include "poller/poller.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include "arch/syscall.h"
+
+struct fd_info *fd_table;
+const struct poller_backend *poller;
+
+int fd_table_start(void)
+{
+    size_t size = FD_TABLE_SIZE * sizeof *fd_table;
+    if (fd_table) {
+        madvise(fd_table, size, MADV_DONTNEED); /* a fork's child starts over */
+        return 0;
+    }
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    if (p == MAP_FAILED)
+        return -ENOMEM;
+    fd_table = p;
+    return 0;
+}
+
+static bool has_timeout(int fd, int option)
+{
+    struct timeval tv = { 0, 0 };
+    socklen_t len = sizeof tv;
+    return sys_call(SYS_getsockopt, fd, SOL_SOCKET, option, &tv, &len) == 0 &&
+           (tv.tv_sec || tv.tv_usec);
+}
+
+enum fd_kind fd_classify(int fd)
+{
+    struct fd_info *info = fd_info(fd);
+    enum fd_kind kind = info ? load_relaxed(&info->kind) : FD_UNKNOWN;
+    if (likely(kind != FD_UNKNOWN))
+        return kind;
+    struct stat st;
+    if (sys_call(SYS_fstat, fd, &st))
+        return FD_UNKNOWN;
+    uint8_t hints = FD_LIKELY;
+    if (S_ISSOCK(st.st_mode)) {
+        kind = FD_SOCKET;
+        if (has_timeout(fd, SO_RCVTIMEO) || has_timeout(fd, SO_SNDTIMEO))
+            hints |= FD_TIMEOUT;
+    } else if (S_ISFIFO(st.st_mode)) {
+        kind = FD_PIPE;
+    } else if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) || S_ISDIR(st.st_mode)) {
+        kind = FD_FILE;
+    } else {
+        kind = FD_OTHER;
+    }
+    if (info) {
+        store_relaxed(&info->hints, hints);
+        store_relaxed(&info->kind, (uint8_t)kind);
+    }
+    return kind;
+}
+
+void fd_forget(int fd)
+{
+    struct fd_info *info = fd_table ? fd_info(fd) : NULL;
+    if (info && load_relaxed(&info->kind) != FD_UNKNOWN)
+        store_relaxed(&info->kind, FD_UNKNOWN);
+}
+
+/* A socket timeout was set: the descriptor may have duplicates, so all sockets are looked at anew. */
+void fd_forget_timeouts(void)
+{
+    if (!fd_table)
+        return;
+    for (int fd = 0, gap = 0; fd < FD_TABLE_SIZE && gap < 65536; fd++) {
+        bool known = load_relaxed(&fd_table[fd].kind) != FD_UNKNOWN;
+        gap = known ? 0 : gap + 1;
+        if (known)
+            store_relaxed(&fd_table[fd].kind, FD_UNKNOWN);
+    }
+}
+
+bool fd_nonblocking(int fd)
+{
+    long flags = sys_call(SYS_fcntl, fd, F_GETFL);
+    return flags < 0 || (flags & O_NONBLOCK);
+}
+
+uint64_t fd_socket_deadline(int fd, bool send)
+{
+    struct fd_info *info = fd_info(fd);
+    if (info && !(load_relaxed(&info->hints) & FD_TIMEOUT))
+        return TIMER_NEVER;
+    struct timeval tv = { 0, 0 };
+    socklen_t len = sizeof tv;
+    if (sys_call(SYS_getsockopt, fd, SOL_SOCKET, send ? SO_SNDTIMEO : SO_RCVTIMEO, &tv, &len) ||
+        (!tv.tv_sec && !tv.tv_usec))
+        return TIMER_NEVER;
+    return timer_now() + (uint64_t)tv.tv_sec * NSEC_PER_SEC + (uint64_t)tv.tv_usec * NSEC_PER_USEC;
+}
+
+void poller_choose(const struct poller_backend *want, bool deny_uring, const char **why)
+{
+    *why = NULL;
+    if (want != &poller_epoll) {
+        *why = deny_uring ? "denied for a test" : uring_unavailable();
+        if (!*why) {
+            poller = &poller_uring;
+            sched_poller = &poller->sched;
+            return;
+        }
+    }
+    poller = &poller_epoll;
+    sched_poller = &poller->sched;
+}

@@ -1,0 +1,87 @@
+/* Waiting on descriptors: what the shim calls, and what a backend must give.
+ *
+ * Two backends implement this: uring.c (one ring per worker) and epoll.c (one descriptor for the
+ * process). A backend gives the scheduler's half (struct poller_ops, sched/sched.h) and io(). */
+#ifndef POLLER_POLLER_H
+#define POLLER_POLLER_H
+
+#include "sched/sched.h"
+
+enum io_kind { IO_POLL, IO_READ, IO_READV, IO_RECV, IO_RECVMSG, IO_ACCEPT, IO_CONNECT };
+
+/* One operation that may wait. */
+struct io {
+    enum io_kind kind;
+    enum park_reason reason;
+    int fd;
+    void *addr;      /* buffer, iovec array, msghdr or sockaddr */
+    uint32_t len;    /* bytes, or number of iovecs */
+    uint64_t offset; /* READ(V): file position, -1 for none; ACCEPT: socklen_t * */
+    uint32_t flags;  /* MSG_*, SOCK_*, or poll events */
+    bool tried;      /* just found not ready: wait first */
+    bool more;       /* result: the kernel says that more is there already */
+};
+
+struct poller_backend {
+    struct poller_ops sched;
+    /* Performs *io, parking the calling fiber (which must not be FIBER_DIRECT) while it waits.
+     * deadline: ns of CLOCK_MONOTONIC, or TIMER_NEVER. Returns the result of the operation (poll:
+     * the events), -errno, -ETIME at the deadline with nothing transferred, or -EOPNOTSUPP when
+     * this backend cannot do it itself: then the caller tries without blocking and waits with
+     * IO_POLL. Never -EINTR. */
+    long (*io)(struct fiber *self, struct io *io, uint64_t deadline);
+    /* fd is about to be closed or replaced: requests that name it by number must reach the kernel
+     * first (or, without a kernel queue, be ended). May park the fiber. */
+    void (*closing)(struct fiber *self, int fd);
+};
+
+extern const struct poller_backend poller_uring, poller_epoll;
+extern const struct poller_backend *poller;
+
+/* Chooses a backend: "want" is poller_uring, poller_epoll or NULL for the best that works here.
+ * *why tells in a few words why io_uring is not used, or NULL. */
+void poller_choose(const struct poller_backend *want, bool deny_uring, const char **why);
+
+/* Why this kernel or container cannot run the io_uring backend, or NULL. */
+const char *uring_unavailable(void);
+
+/* Waits for events (POLL*) on fd: > 0 events, -ETIME, or -errno. */
+static inline long poller_wait(struct fiber *self, int fd, uint32_t events, uint64_t deadline,
+                               enum park_reason reason)
+{
+    struct io io = { .kind = IO_POLL, .reason = reason, .fd = fd, .flags = events };
+    return poller->io(self, &io, deadline);
+}
+
+/* ---- what is known about descriptors (fd.c) ---- */
+
+/* Hints: a program may replace a descriptor behind our back (libc closes its own files), so every
+ * use must notice when the kernel disagrees. */
+enum fd_kind { FD_UNKNOWN, FD_SOCKET, FD_PIPE, FD_FILE, FD_OTHER };
+
+#define FD_LIKELY 1u  /* data was there the last time, or never looked */
+#define FD_TIMEOUT 2u /* a socket with SO_RCVTIMEO or SO_SNDTIMEO */
+
+struct fd_info {
+    _Atomic uint16_t unsubmitted; /* prepared requests that name this number */
+    _Atomic uint8_t kind;
+    _Atomic uint8_t hints;
+};
+
+#define FD_TABLE_SIZE (1 << 20)
+extern struct fd_info *fd_table;
+
+int fd_table_start(void);
+static inline struct fd_info *fd_info(int fd)
+{
+    return likely((unsigned)fd < FD_TABLE_SIZE) ? &fd_table[fd] : NULL;
+}
+/* Looks the descriptor up if it is not known; FD_UNKNOWN for a bad one. */
+enum fd_kind fd_classify(int fd);
+void fd_forget(int fd);
+void fd_forget_timeouts(void);
+bool fd_nonblocking(int fd);
+/* The deadline that SO_RCVTIMEO (SO_SNDTIMEO) gives an operation that starts now. */
+uint64_t fd_socket_deadline(int fd, bool send);
+
+#endif

@@ -1,0 +1,230 @@
+/* The monitor: one kernel thread that watches procs and workers.
+ *
+ * It is the guarantee behind every economy elsewhere: whatever makes a worker stand still (a system
+ * call that nobody intercepts, a libc-internal lock, a page fault, a loop without calls), queued
+ * fibers, due timers and completions behind it get another kernel thread within milliseconds.
+ *
+ *   proc's tick unchanged and ...              its proc is taken after
+ *   the fiber said it enters a system call     one look
+ *   its thread used no CPU (blocked somewhere) about 1 ms
+ *   it computes                                10 ms
+ *
+ * and only if something waits for that proc. The fiber runs on without a proc until it next enters
+ * the runtime. Completions on the ring of a worker that is stuck can be fetched only by its own
+ * kernel thread: the monitor sends it RESCUE_SIGNAL, whose handler does that.
+ *
+ * Between 200 us and 10 ms between looks, 1 ms at most while procs are idle beside busy ones; after
+ * 100 ms of nothing it sleeps until a worker wakes. Own stack and TCB (a libc thread); takes
+ * sched.lock, holds nothing while it sleeps. */
+#include "sched/sched.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include "arch/syscall.h"
+#include "libc/tcb.h"
+
+#define LOOK_MIN (200 * NSEC_PER_USEC)
+#define LOOK_MAX (10 * NSEC_PER_MSEC)
+#define LOOK_MAX_HALF_IDLE NSEC_PER_MSEC
+#define IDLE_BEFORE_SLEEP (100 * NSEC_PER_MSEC)
+#define BLOCKED_AFTER NSEC_PER_MSEC
+#define BUSY_AFTER (10 * NSEC_PER_MSEC)
+/* libc keeps this number from programs for its own cancellation, which raddle replaces. */
+#define RESCUE_SIGNAL 32
+#define KERNEL_SA_RESTORER 0x04000000
+
+static struct {
+    _Atomic uint32_t word;   /* changes when it is kicked */
+    _Atomic uint32_t asleep; /* deeply */
+    uint32_t pid;
+} monitor;
+
+void monitor_kick(void)
+{
+    if (unlikely(load_relaxed(&monitor.asleep))) {
+        store_relaxed(&monitor.asleep, 0);
+        add_seq(&monitor.word, 1);
+        sys_call(SYS_futex, &monitor.word, FUTEX_WAKE_PRIVATE, 1);
+    }
+}
+
+/* The CPU time of a kernel thread of this process, ns. */
+static uint64_t thread_cpu(uint32_t ktid)
+{
+    struct timespec ts = { 0 };
+    clockid_t clock = (clockid_t)(~ktid << 3 | 6); /* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED */
+    sys_call(SYS_clock_gettime, clock, &ts);
+    return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static void rescue(struct worker *w)
+{
+    add_relaxed(&sched.rescues, 1);
+    sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+}
+
+/* On the stuck worker's kernel thread, interrupting the program. */
+static void on_rescue(int sig)
+{
+    (void)sig;
+    struct fiber *self = fiber_self;
+    if (!self || load_relaxed(&self->flags) & FIBER_DIRECT)
+        return;
+    struct worker *w = self->worker;
+    if (load_relaxed(&w->in_runtime))
+        return; /* it will look by itself */
+    store_relaxed(&w->in_runtime, 1);
+    fence_compiler();
+    sched_poller->rescue(w);
+    store_release(&w->in_runtime, 0);
+}
+
+/* Lone fiber in the next slot of a proc whose holder does not get to it. */
+static void move_next(struct proc *p)
+{
+    struct fiber *f = load_relaxed(&p->runq.next);
+    if (f && cas_acquire(&p->runq.next, &f, NULL)) {
+        struct runq_batch b = { 0 };
+        batch_add(&b, f);
+        globq_put(&b);
+    }
+}
+
+/* Returns whether it did something. */
+static bool look_at_proc(struct proc *p, uint64_t now)
+{
+    struct worker *w = load_relaxed(&p->worker);
+    if (load_relaxed(&p->status) != PROC_RUNNING || !w)
+        return false;
+    uint32_t tick = load_relaxed(&p->tick);
+    if (tick != p->seen_tick) {
+        p->seen_tick = tick;
+        p->seen_since = now;
+        p->seen_cpu = 0;
+        return false;
+    }
+    struct fiber *f = load_relaxed(&w->cur);
+    if (!f || load_relaxed(&w->in_runtime))
+        return false;
+    bool idle_procs = load_relaxed(&sched.nidle) != 0;
+    bool stuck = sched_poller->stuck(w);
+    bool queued = !runq_empty(&p->runq);
+    bool due = load_relaxed(&p->timers.first) <= now;
+    if (!stuck && !queued && !due && !(load_relaxed(&sched.nglobal) && !idle_procs))
+        return false;
+    uint64_t since = now - p->seen_since;
+    bool give = load_relaxed(&f->in_syscall) || since >= BUSY_AFTER;
+    if (!give) {
+        uint64_t cpu = thread_cpu(w->ktid);
+        give = since >= BLOCKED_AFTER && cpu == p->seen_cpu;
+        p->seen_cpu = cpu;
+    }
+    if (stuck && (give || since >= BLOCKED_AFTER))
+        rescue(w);
+    if (!give) {
+        if (queued && idle_procs) {
+            move_next(p);
+            sched_wake_one();
+        }
+        return false;
+    }
+    if (!proc_retake(w))
+        return false;
+    add_relaxed(&sched.handoffs, 1);
+    handoff_proc(p);
+    return true;
+}
+
+/* Workers that lost their proc: their rings still belong to them. */
+static void look_at_rings(void)
+{
+    for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
+        if (!w->proc && load_relaxed(&w->cur) && !load_relaxed(&w->in_runtime) &&
+            sched_poller->stuck(w))
+            rescue(w);
+}
+
+static void *monitor_main(void *arg)
+{
+    (void)arg;
+    uint64_t delay = LOOK_MIN, idle_since = 0;
+    for (;;) {
+        uint32_t word = load_relaxed(&monitor.word);
+        struct timespec ts = { 0, (long)delay };
+        sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word, &ts);
+        uint64_t now = timer_now();
+        bool did = false;
+        look_at_rings();
+        if (sched_poller->shared)
+            sched_poller->poll(NULL, NULL, 64, true);
+        if (load_relaxed(&sched.nidle) == sched.nprocs && !load_relaxed(&sched.nglobal)) {
+            if (!idle_since)
+                idle_since = now;
+            if (now - idle_since > IDLE_BEFORE_SLEEP) {
+                word = load_relaxed(&monitor.word);
+                store_seq(&monitor.asleep, 1);
+                /* Workers stuck without a proc have rings to watch. */
+                bool stuck = false;
+                for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
+                    stuck |= load_relaxed(&w->cur) && load_relaxed(&w->alive);
+                ts = (struct timespec){ 0, (long)(LOOK_MAX * 5) };
+                if (load_seq(&sched.nidle) == sched.nprocs)
+                    sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word, stuck ? &ts : NULL);
+                store_relaxed(&monitor.asleep, 0);
+                delay = LOOK_MIN;
+                continue;
+            }
+        } else {
+            idle_since = 0;
+        }
+        for (uint32_t i = 0; i < sched.nprocs; i++)
+            did |= look_at_proc(&sched.procs[i], now);
+        uint32_t idle = load_relaxed(&sched.nidle);
+        if (idle) {
+            bool queued = load_relaxed(&sched.nglobal);
+            for (uint32_t i = 0; i < sched.nprocs && !queued; i++)
+                queued = !runq_ring_empty(&sched.procs[i].runq);
+            if (queued)
+                sched_wake_one();
+        }
+        uint64_t max = idle && idle < sched.nprocs ? LOOK_MAX_HALF_IDLE : LOOK_MAX;
+        delay = did ? LOOK_MIN : delay * 2;
+        if (delay > max)
+            delay = max;
+    }
+    return NULL;
+}
+
+int monitor_start(void)
+{
+    memset(&monitor, 0, sizeof monitor);
+    monitor.pid = (uint32_t)sys_call(SYS_getpid);
+    sched.membarrier =
+        sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+
+    /* The kernel's own sigaction: libc's refuses the number. */
+    struct {
+        void (*handler)(int);
+        unsigned long flags;
+        void (*restorer)(void);
+        uint64_t mask;
+    } action = { on_rescue, SA_RESTART | KERNEL_SA_RESTORER, arch_sigreturn, ~0ull };
+    sys_call(SYS_rt_sigaction, RESCUE_SIGNAL, &action, NULL, 8);
+
+    pthread_t thread;
+    pthread_attr_t attr;
+    sigset_t all, before;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 128 * 1024);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all); /* the monitor never runs the program's handlers */
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
+    int err = libc_real.pthread_create(&thread, &attr, monitor_main, NULL);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
+    pthread_attr_destroy(&attr);
+    return -err;
+}

@@ -1,0 +1,242 @@
+/* Park, ready, yield: the fiber's side of the scheduler.
+ *
+ * Who calls: every waiting primitive, on the fiber's stack, inside the runtime. The switch goes
+ * straight to the next fiber when the proc has one; the scheduler stack is visited when it has none
+ * and every LOCAL_PASS switches, which is when timers, the global queue and the poller are looked
+ * at.
+ *
+ * The handshake. A parker (1) takes the lock of its wait object, (2) queues itself there, (3) saves
+ * its registers by switching, and only then (4) the next context on this worker releases the lock.
+ * A waker takes the lock, finds the fiber queued, removes it, and makes it ready: it can therefore
+ * never run a fiber whose registers are not saved, and a wake-up that comes before (1) is seen by
+ * the parker's own check under the lock. A kernel-thread fiber runs step (4) itself before it waits
+ * on its word; the word was cleared before (2). */
+#include "sched/sched.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <time.h>
+#include "arch/syscall.h"
+
+void sched_release_lock(struct worker *w, void *lock)
+{
+    (void)w;
+    lock_release(lock);
+}
+
+/* Switches from self to next, or to the scheduler when next is NULL. */
+static inline void switch_from(struct fiber *self, struct fiber *next,
+                               void (*post)(struct worker *, void *), void *arg)
+{
+    struct worker *w = self->worker;
+    w->post = post;
+    w->post_arg = arg;
+    if (next) {
+        next->worker = w;
+        store_relaxed(&next->state, FIBER_RUNNING);
+        store_relaxed(&w->cur, next);
+        arch_switch(&self->sp, next->sp, next->tp);
+    } else {
+        store_relaxed(&w->cur, NULL);
+        arch_switch(&self->sp, w->sched_sp, w->tp);
+    }
+    worker_run_post(self->worker); /* read again: it may be another worker now */
+}
+
+/* The next fiber of this proc without leaving the fiber's stack; NULL: let the scheduler look. */
+static inline struct fiber *next_local(struct proc *p)
+{
+    uint32_t tick = load_relaxed(&p->tick) + 1;
+    store_relaxed(&p->tick, tick);
+    p->stats.switches++;
+    if (unlikely(tick % LOCAL_PASS == 0))
+        return NULL;
+    return runq_get(&p->runq);
+}
+
+/* A kernel-thread fiber waits on its own word. Returns false when the deadline passed first. */
+static bool kernel_wait(struct fiber *self, uint64_t deadline)
+{
+    struct timespec ts = { (time_t)(deadline / NSEC_PER_SEC), (long)(deadline % NSEC_PER_SEC) };
+    while (!load_acquire(&self->kernel_word)) { /* partner: fiber_ready's release */
+        long r = sys_call(SYS_futex, &self->kernel_word, FUTEX_WAIT_BITSET_PRIVATE, 0,
+                          deadline == TIMER_NEVER ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
+        if (r == -ETIMEDOUT)
+            return load_acquire(&self->kernel_word);
+    }
+    return true;
+}
+
+struct expire_now {
+    void (*post)(struct worker *, void *);
+    void (*expire)(struct worker *, void *);
+    void *arg;
+};
+
+static void post_and_expire(struct worker *w, void *arg)
+{
+    struct expire_now e = *(struct expire_now *)arg; /* on the fiber's stack: read before it runs */
+    if (e.post)
+        e.post(w, e.arg);
+    e.expire(w, e.arg);
+}
+
+void fiber_park(struct fiber *self, enum park_reason reason, const void *object,
+                void (*post)(struct worker *, void *), void *arg)
+{
+    fiber_park_until(self, reason, object, post, arg, TIMER_NEVER, NULL);
+}
+
+void fiber_park_until(struct fiber *self, enum park_reason reason, const void *object,
+                      void (*post)(struct worker *, void *), void *arg, uint64_t deadline,
+                      void (*expire)(struct worker *, void *))
+{
+    self->park_reason = (uint8_t)reason;
+    self->park_object = object;
+    if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT)) {
+        if (post)
+            post(NULL, arg);
+        if (!kernel_wait(self, deadline)) {
+            expire(NULL, arg);
+            kernel_wait(self, TIMER_NEVER);
+        }
+        store_relaxed(&self->kernel_word, 0);
+        return;
+    }
+    struct proc *p = self->worker->proc;
+    p->stats.parks[reason]++;
+    store_relaxed(&self->state, FIBER_PARKED);
+    if (deadline == TIMER_NEVER) {
+        switch_from(self, next_local(p), post, arg);
+        return;
+    }
+    struct timer t = { .when = deadline, .fire = expire, .arg = arg };
+    if (timer_arm(&p->timers, &t)) {
+        /* No memory for the heap: the deadline passes at once rather than never. */
+        struct expire_now e = { post, expire, arg };
+        switch_from(self, next_local(p), post_and_expire, &e);
+        return;
+    }
+    switch_from(self, next_local(p), post, arg);
+    timer_disarm(&t);
+}
+
+void sched_deliver(struct proc *to, struct fiber *f)
+{
+    if (load_relaxed(&f->flags) & FIBER_KERNEL) {
+        fiber_ready(NULL, f);
+        return;
+    }
+    store_relaxed(&f->state, FIBER_RUNNABLE);
+    if (to) {
+        proc_put(to, f);
+        return;
+    }
+    struct runq_batch b = { 0 };
+    batch_add(&b, f);
+    globq_put(&b);
+}
+
+void fiber_ready(struct worker *w, struct fiber *f)
+{
+    if (unlikely(load_relaxed(&f->flags) & FIBER_KERNEL)) {
+        store_release(&f->kernel_word, 1); /* partner: kernel_wait */
+        sys_call(SYS_futex, &f->kernel_word, FUTEX_WAKE_PRIVATE, 1);
+        return;
+    }
+    if (unlikely(!w || !w->proc)) {
+        sched_deliver(NULL, f);
+        add_relaxed(&sched.foreign_readies, 1);
+        sched_wake_one();
+        return;
+    }
+    store_relaxed(&f->state, FIBER_RUNNABLE);
+    struct proc *p = w->proc;
+    struct fiber *displaced = runq_put_next(&p->runq, f);
+    if (displaced)
+        proc_put(p, displaced);
+    /* One fiber that will run as soon as this one parks is no reason to wake a worker; more are. */
+    if (displaced || !runq_ring_empty(&p->runq)) {
+        fence_seq(); /* partner: the fence between going idle and the last look at the queues */
+        if (load_relaxed(&sched.nidle) && !load_relaxed(&sched.nspinning))
+            sched_wake_one();
+    }
+}
+
+void fiber_start(struct worker *w, struct fiber *f)
+{
+    fiber_ready(w, f);
+}
+
+/* Post action of a yield: the fiber's registers are saved, queue it. */
+static void requeue(struct worker *w, void *arg)
+{
+    struct fiber *f = arg;
+    store_relaxed(&f->state, FIBER_RUNNABLE);
+    proc_put(w->proc, f);
+}
+
+static void requeue_global(struct worker *w, void *arg)
+{
+    (void)w;
+    sched_deliver(NULL, arg);
+}
+
+void fiber_yield(struct fiber *self)
+{
+    struct worker *w = runtime_enter(self);
+    if (!w) {
+        sys_call(SYS_sched_yield);
+        return;
+    }
+    struct proc *p = w->proc;
+    struct fiber *next = next_local(p);
+    if (next || !runq_empty(&p->runq)) { /* next is NULL when it is time for the scheduler */
+        switch_from(self, next, requeue, self);
+        runtime_leave(self);
+        return;
+    }
+    /* Alone on this proc. Yield loops spin, so every so often the scheduler takes a full look at
+     * timers, poller and the global queue; else the kernel may run another process. */
+    bool look = ++self->yield_count % 8 == 0 || load_relaxed(&sched.nglobal);
+    if (look) {
+        uint32_t tick = load_relaxed(&p->tick);
+        store_relaxed(&p->tick, tick + LOCAL_PASS - tick % LOCAL_PASS);
+        switch_from(self, NULL, requeue, self);
+    }
+    runtime_leave(self);
+    if (!look)
+        sys_call(SYS_sched_yield);
+}
+
+_Noreturn void fiber_switch_away(struct fiber *self, struct fiber *next,
+                                 void (*post)(struct worker *, void *), void *arg)
+{
+    struct proc *p = self->worker->proc;
+    if (!next)
+        next = next_local(p);
+    else
+        p->stats.switches++;
+    switch_from(self, next, post, arg);
+    __builtin_unreachable();
+}
+
+/* The proc was taken away while the fiber ran the program's code (or the attempt is under way). */
+struct worker *runtime_enter_slow(struct fiber *self)
+{
+    struct worker *w = self->worker;
+    lock_acquire(&w->retake_lock); /* waits for the monitor's decision */
+    bool taken = w->proc == NULL;
+    store_relaxed(&w->retake, 0);
+    lock_release(&w->retake_lock);
+    if (!taken)
+        return w;
+    lock_acquire(&sched.lock);
+    bool got = proc_take_idle_locked(w);
+    lock_release(&sched.lock);
+    if (got)
+        return w;
+    /* Every proc is busy: queue up like everybody else. The worker becomes a spare. */
+    switch_from(self, NULL, requeue_global, self);
+    return self->worker;
+}

@@ -1,0 +1,204 @@
+/* The scheduler's types and the calls that the rooms above it make. The essay is in sched.c. */
+#ifndef SCHED_SCHED_H
+#define SCHED_SCHED_H
+
+#include "base/atomic.h"
+#include "base/lock.h"
+#include "fiber/fiber.h"
+#include "sched/runq.h"
+#include "sched/timer.h"
+
+#define MAX_PROCS 256
+
+struct worker;
+struct ring;
+
+/* Counted by the holder of a proc, summed for reports. */
+struct proc_stats {
+    uint64_t switches, steals, parks[PARK_REASON_COUNT];
+};
+
+enum proc_status { PROC_IDLE, PROC_RUNNING };
+
+/* The right to run fibers. Held by at most one worker. */
+struct proc {
+    uint32_t id;
+    _Atomic uint32_t tick; /* switches so far: the holder writes, the monitor reads */
+    _Atomic uint32_t status;
+    _Atomic(struct worker *) worker; /* holder, or the sleeping worker that will take it back */
+    struct proc *idle_next;          /* sched.lock */
+    struct runq runq;
+    struct timer_heap timers;
+    struct proc_stats stats;
+    /* the monitor's notes */
+    uint32_t seen_tick;
+    uint64_t seen_since, seen_cpu;
+} __attribute__((aligned(CACHE_LINE)));
+
+#define WAKE_PROC 1u /* w->proc was given: run */
+#define WAKE_MAIL 2u /* only for the poller: requests to cancel */
+
+/* A kernel thread of ours. Its scheduler stack runs schedule(). */
+struct worker {
+    void *sched_sp; /* registers of schedule() while a fiber runs */
+    uintptr_t tp;   /* thread pointer of the scheduler stack */
+    struct proc *proc;
+    _Atomic(struct fiber *) cur; /* the fiber it runs; never dangling, fibers are not unmapped */
+    /* What the next context does for the previous one, see sched.c. */
+    void (*post)(struct worker *w, void *arg);
+    void *post_arg;
+
+    _Atomic uint32_t in_runtime; /* 1: its proc may not be taken away */
+    _Atomic uint32_t retake;     /* the monitor wants or has its proc */
+    struct lock retake_lock;
+    _Atomic uint32_t wake; /* WAKE_ bits: nonzero ends its sleep; the poller waits on it */
+    bool spinning;
+    uint32_t id;
+    uint32_t ktid;
+    uint32_t random;
+    struct ring *ring;      /* the poller's */
+    struct worker *next;    /* spare list, sched.lock */
+    struct worker *all;     /* every worker ever made; never unlinked */
+    _Atomic uint32_t alive;
+    struct lock mail_lock; /* requests to cancel, from other workers */
+    void *mail;
+} __attribute__((aligned(CACHE_LINE)));
+
+struct sched {
+    struct lock lock;
+    struct proc *procs;
+    uint32_t nprocs;
+    struct proc *idle;   /* list; lock */
+    struct worker *spare; /* sleeping without a proc; lock */
+    struct fiber *global_first, *global_last; /* lock */
+    _Atomic uint32_t nglobal;
+    _Atomic uint32_t nidle;
+    _Atomic uint32_t nspinning;
+    _Atomic(struct worker *) workers; /* all of them, through worker->all */
+    _Atomic uint32_t nworkers, most_workers;
+    uint32_t max_workers;
+    uint32_t next_worker_id;
+    _Atomic uint64_t handoffs, foreign_readies, rescues;
+    _Atomic bool active;
+    bool membarrier; /* the kernel orders other CPUs for us */
+};
+extern struct sched sched;
+
+/* ---- what a backend for waiting on descriptors gives (poller/poller.h registers one) ---- */
+struct poller_ops {
+    const char *name;
+    /* On a worker's own kernel thread, before it runs fibers. 0 or -errno. */
+    int (*open)(struct worker *w);
+    /* Takes up to max completions and queues their fibers on to, or on the global queue when to is
+     * NULL (sched_deliver); returns how many. Enters the kernel only when it has news; flush: also
+     * when requests are prepared. Owner only, inside the runtime. */
+    int (*poll)(struct worker *w, struct proc *to, int max, bool flush);
+    /* Waits until there is a completion, wake is set, or deadline (ns) passes. Owner only. */
+    void (*sleep)(struct worker *w, uint64_t deadline);
+    /* Ends sleep() of another worker after its wake word was set. Anyone. */
+    void (*wake)(struct worker *w);
+    /* Completions waiting to be taken, without entering the kernel. */
+    int (*waiting)(struct worker *w);
+    /* Monitor: completions or prepared requests exist that only w's kernel thread can move, and it
+     * is busy elsewhere. */
+    bool (*stuck)(struct worker *w);
+    /* On w's kernel thread, in a signal handler, outside the runtime. */
+    void (*rescue)(struct worker *w);
+    /* Requests in flight: the worker may not end. */
+    bool (*busy)(struct worker *w);
+    /* poll may be called by a thread that is no worker (w NULL): the monitor does. */
+    bool shared;
+    void (*after_fork)(void);
+};
+extern const struct poller_ops *sched_poller;
+
+/* ---- entering the runtime ----
+ * Between runtime_enter and runtime_leave the fiber stays on its worker, which keeps its proc. May
+ * reschedule the fiber before it returns (when the proc was taken away meanwhile), so call it
+ * before touching shared state. NULL for kernel-thread fibers: no worker, no proc. */
+struct worker *runtime_enter_slow(struct fiber *self);
+
+static inline struct worker *runtime_enter(struct fiber *self)
+{
+    if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT))
+        return NULL;
+    struct worker *w = self->worker;
+    store_relaxed(&w->in_runtime, 1);
+    fence_compiler(); /* partner: the membarrier in proc_retake() */
+    if (unlikely(load_relaxed(&w->retake)))
+        return runtime_enter_slow(self);
+    return w;
+}
+
+static inline void runtime_leave(struct fiber *self)
+{
+    if (likely(!(load_relaxed(&self->flags) & FIBER_DIRECT)))
+        store_release(&self->worker->in_runtime, 0); /* partner: the monitor's read after membarrier */
+}
+
+/* ---- park and ready (park.c) ---- */
+
+/* Stops the calling fiber until fiber_ready(self). post(w, arg) runs on the next context once the
+ * registers are saved, and is what lets others find the fiber (releases the lock it is queued
+ * under). Inside the runtime; returns inside the runtime, maybe on another worker. */
+void fiber_park(struct fiber *self, enum park_reason reason, const void *object,
+                void (*post)(struct worker *, void *), void *arg);
+
+/* The same with a deadline (ns of CLOCK_MONOTONIC): when it passes, expire(w, arg) is called once;
+ * it either makes the fiber ready or finds that somebody else is about to. */
+void fiber_park_until(struct fiber *self, enum park_reason reason, const void *object,
+                      void (*post)(struct worker *, void *), void *arg, uint64_t deadline,
+                      void (*expire)(struct worker *, void *));
+
+/* Makes a parked fiber runnable. w: the caller's worker when inside the runtime or on a scheduler
+ * stack, else NULL. Exactly one caller per park, the one that took it off its wait object. */
+void fiber_ready(struct worker *w, struct fiber *f);
+
+/* For completions and timers: to the end of to's queue, or of the global one when to is NULL; no
+ * wake-up, no lock of the caller's matters. */
+void sched_deliver(struct proc *to, struct fiber *f);
+
+/* Lets others run. */
+void fiber_yield(struct fiber *self);
+
+/* Starts a fiber made by fiber_make: FREE -> RUNNABLE. */
+void fiber_start(struct worker *w, struct fiber *f);
+
+/* Last switch of an ending fiber: to next (already off its wait object) or to the scheduler. */
+_Noreturn void fiber_switch_away(struct fiber *self, struct fiber *next,
+                                 void (*post)(struct worker *, void *), void *arg);
+
+/* First thing on a new context: performs the previous context's post-switch action. */
+static inline void worker_run_post(struct worker *w)
+{
+    void (*post)(struct worker *, void *) = w->post;
+    if (post) {
+        w->post = NULL;
+        post(w, w->post_arg);
+    }
+}
+
+/* ---- inside the room ---- */
+void sched_release_lock(struct worker *w, void *lock); /* a ready-made post action */
+void schedule(struct worker *w) __attribute__((noreturn));
+void sched_wake_one(void);
+void worker_wake(struct worker *w);
+void globq_put(struct runq_batch *b);
+struct fiber *globq_get(struct proc *p, bool one);
+struct fiber *proc_next(struct worker *w, struct proc *p);
+void proc_put(struct proc *p, struct fiber *f);
+void proc_release_locked(struct proc *p);
+bool proc_take_idle_locked(struct worker *w);
+bool proc_reclaim_locked(struct proc *p);
+bool proc_retake(struct worker *w);
+int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber);
+int worker_start(struct proc *p);
+struct worker *worker_make(void);
+int monitor_start(void);
+void monitor_kick(void);
+void sched_after_fork(void);
+void handoff_proc(struct proc *p);
+
+#define LOCAL_PASS 61u /* switches between two looks at the global queue, timers and poller */
+
+#endif

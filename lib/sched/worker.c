@@ -1,0 +1,204 @@
+/* Workers: kernel threads that run fibers while they hold a proc.
+ *
+ * Invariants: a struct worker is never unmapped and stays on sched.workers, so the monitor may look
+ * at it at any time; one that ended is marked and reused. Kernel thread 0 (the process's first) is
+ * worker 0 and never ends: the main fiber's TCB holds what the kernel knows of it.
+ *
+ * worker_start is called inside the runtime, by the monitor, or during activation; it makes a
+ * kernel thread with libc's pthread_create, so that libc's own thread list knows it. */
+#include "sched/sched.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "arch/syscall.h"
+#include "base/log.h"
+#include "libc/tcb.h"
+
+#define WORKER_STACK (256 * 1024)
+
+struct worker *worker_make(void)
+{
+    struct worker *w = mmap(NULL, ALIGN_UP(sizeof *w, 4096), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (w == MAP_FAILED)
+        return NULL;
+    store_relaxed(&w->in_runtime, 1); /* a scheduler stack is inside the runtime */
+    lock_acquire(&sched.lock);
+    w->id = sched.next_worker_id++;
+    w->random = w->id * 2654435761u + 1;
+    lock_release(&sched.lock);
+    return w;
+}
+
+static void publish(struct worker *w)
+{
+    struct worker *head = load_relaxed(&sched.workers);
+    do
+        w->all = head;
+    while (!cas_release(&sched.workers, &head, w)); /* partner: the monitor's acquire */
+}
+
+static void say_once(const char *line)
+{
+    static _Atomic uint32_t said;
+    if (!xchg_seq(&said, 1))
+        log_line("%s", line);
+}
+
+/* Entry of workers other than 0. */
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    tcb_leave_rseq();
+    w->tp = arch_tp_get();
+    w->ktid = (uint32_t)sys_call(SYS_gettid);
+    if (sched_poller->open(w)) {
+        say_once("a worker could not set up its poller (locked-memory limit?); fewer threads can "
+                 "block in system calls at once");
+        lock_acquire(&sched.lock);
+        store_relaxed(&w->proc->worker, NULL);
+        proc_release_locked(w->proc);
+        w->proc = NULL;
+        lock_release(&sched.lock);
+        atomic_fetch_sub_explicit(&sched.nworkers, 1, memory_order_relaxed);
+        return NULL;
+    }
+    store_release(&w->alive, 1);
+    schedule(w);
+}
+
+/* A new worker that starts holding p. Returns 0 or -errno; on failure p is still the caller's. */
+int worker_start(struct proc *p)
+{
+    uint32_t n = add_relaxed(&sched.nworkers, 1) + 1;
+    pthread_attr_t attr;
+    pthread_t thread;
+    int err = EAGAIN;
+    struct worker *w = n <= sched.max_workers ? worker_make() : NULL;
+    if (w) {
+        publish(w);
+        w->proc = p;
+        store_relaxed(&p->worker, w);
+        pthread_attr_init(&attr);
+        pthread_attr_setstacksize(&attr, WORKER_STACK);
+        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        err = libc_real.pthread_create(&thread, &attr, worker_main, w);
+        pthread_attr_destroy(&attr);
+    }
+    if (err) {
+        store_relaxed(&p->worker, NULL);
+        atomic_fetch_sub_explicit(&sched.nworkers, 1, memory_order_relaxed);
+        return -err;
+    }
+    uint32_t most = load_relaxed(&sched.most_workers);
+    while (n > most && !cas_release(&sched.most_workers, &most, n))
+        ;
+    return 0;
+}
+
+/* Gives a RUNNING proc without holder to somebody: a spare worker, or a new one. */
+void handoff_proc(struct proc *p)
+{
+    lock_acquire(&sched.lock);
+    struct worker *w = sched.spare;
+    if (w) {
+        sched.spare = w->next;
+        w->proc = p;
+        store_relaxed(&p->worker, w);
+    }
+    lock_release(&sched.lock);
+    if (w) {
+        worker_wake(w);
+        return;
+    }
+    if (worker_start(p)) {
+        say_once("no kernel thread for a worker (limit reached); threads that are ready wait for the "
+                 "existing ones");
+        lock_acquire(&sched.lock);
+        proc_release_locked(p);
+        lock_release(&sched.lock);
+    }
+}
+
+/* ---- worker 0 ---- */
+
+static struct worker *worker0;
+
+static void worker0_main(void)
+{
+    worker_run_post(worker0);
+    schedule(worker0);
+}
+
+/* Makes the calling kernel thread worker 0 with a scheduler stack and a TCB of its own, and the
+ * calling fiber the one it runs. */
+static int worker0_start(struct fiber *main_fiber, struct proc *p)
+{
+    struct worker *w = worker_make();
+    size_t size = WORKER_STACK + ALIGN_UP(tcb_room(), 4096);
+    char *slot = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!w || slot == MAP_FAILED)
+        return -ENOMEM;
+    char *top = slot + size - ALIGN_UP(tcb_room(), 4096);
+    w->tp = tcb_make(slot + size);
+    if (!w->tp)
+        return -ENOMEM;
+    w->ktid = (uint32_t)sys_call(SYS_gettid);
+    tcb_describe(w->tp, slot, size, 0, w->ktid);
+    tcb_leave_rseq();
+    int err = sched_poller->open(w);
+    if (err)
+        return err;
+    worker0 = w;
+    w->sched_sp = arch_stack_init(top, worker0_main);
+    w->proc = p;
+    store_relaxed(&p->worker, w);
+    store_relaxed(&p->status, PROC_RUNNING);
+    store_relaxed(&w->cur, main_fiber);
+    store_relaxed(&w->in_runtime, 0);
+    store_relaxed(&w->alive, 1);
+    add_relaxed(&sched.nworkers, 1);
+    store_relaxed(&sched.most_workers, 1);
+    publish(w);
+    main_fiber->worker = w;
+    store_relaxed(&main_fiber->state, FIBER_RUNNING);
+    return 0;
+}
+
+int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber)
+{
+    size_t size = ALIGN_UP(nprocs * sizeof(struct proc), 4096);
+    struct proc *procs = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (procs == MAP_FAILED)
+        return -ENOMEM;
+    sched.nprocs = nprocs;
+    sched.max_workers = max_workers;
+    sched.procs = procs;
+    for (uint32_t i = 0; i < nprocs; i++) {
+        procs[i].id = i;
+        timer_heap_init(&procs[i].timers);
+    }
+    /* On failure everything made so far is unreachable again: the caller stays with kernel threads. */
+    uint32_t first = 0;
+    if (main_fiber) {
+        int err = worker0_start(main_fiber, &procs[0]);
+        if (err)
+            return err;
+        first = 1;
+    }
+    lock_acquire(&sched.lock);
+    for (uint32_t i = nprocs; i-- > first;)
+        proc_release_locked(&procs[i]);
+    lock_release(&sched.lock);
+    store_release(&sched.active, true);
+    return monitor_start();
+}
+
+/* Only the calling kernel thread exists in a fork's child; everything about the others is void. */
+void sched_after_fork(void)
+{
+    if (sched_poller)
+        sched_poller->after_fork();
+    memset(&sched, 0, sizeof sched);
+}

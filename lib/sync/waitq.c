@@ -1,0 +1,247 @@
+/* The hash table of waiters, and adoption of foreign threads.
+ *
+ * Invariants: a waiter is linked in the bucket of its key exactly while its result is QUEUED, and
+ * all of that changes under the bucket's lock. The parker checks its condition and links itself
+ * under the lock, and the lock is released only after its registers are saved (park.c); so a waker
+ * that changed the condition before taking the lock either finds it queued or made it not park.
+ * waitq_enter raises count before the condition is read, and wakers change the object before they
+ * read count (both sequentially consistent): a waker that reads 0 has changed the object early
+ * enough for the parker to see it.
+ *
+ * Called on fibers' and kernel threads' stacks; expire on scheduler stacks. */
+#include "sync/waitq.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include "arch/syscall.h"
+
+#define BUCKETS 4096u
+
+static struct bucket table[BUCKETS];
+
+struct bucket *waitq_bucket(const void *key)
+{
+    uint64_t h = (uintptr_t)key >> 2;
+    h *= 0x9e3779b97f4a7c15ull;
+    return &table[h >> 52];
+}
+
+/* A zeroed bucket is a valid one whose list was never used. */
+static void prepare(struct bucket *b)
+{
+    if (unlikely(!b->waiters.next))
+        list_init(&b->waiters);
+}
+
+struct bucket *waitq_enter(struct fiber *self, const void *key)
+{
+    struct bucket *b = waitq_bucket(key);
+    runtime_enter(self);
+    lock_acquire(&b->lock);
+    prepare(b);
+    add_seq(&b->count, 1); /* before the caller reads its condition: see the invariants */
+    return b;
+}
+
+void waitq_leave(struct fiber *self, struct bucket *b)
+{
+    atomic_fetch_sub_explicit(&b->count, 1, memory_order_relaxed);
+    lock_release(&b->lock);
+    runtime_leave(self);
+}
+
+struct waiter *waitq_first(struct bucket *b, const void *key)
+{
+    for (struct list *n = b->waiters.next; n != &b->waiters; n = n->next) {
+        struct waiter *x = container_of(n, struct waiter, node);
+        if (x->key == key)
+            return x;
+    }
+    return NULL;
+}
+
+void waitq_take(struct bucket *b, struct waiter *x)
+{
+    list_remove(&x->node);
+    x->result = WAITER_WOKEN;
+    if (x->counter)
+        atomic_fetch_sub_explicit(x->counter, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&b->count, 1, memory_order_relaxed);
+}
+
+static void expire(struct worker *w, void *arg)
+{
+    struct waiter *x = arg;
+    struct bucket *b = x->bucket; /* changes only under the lock of the old bucket (requeue) */
+    for (;;) {
+        lock_acquire(&b->lock);
+        if (x->bucket == b)
+            break;
+        lock_release(&b->lock);
+        b = x->bucket;
+    }
+    if (x->result == WAITER_QUEUED) {
+        waitq_take(b, x);
+        x->result = WAITER_EXPIRED;
+        sched_deliver(w ? w->proc : NULL, x->fiber);
+    }
+    lock_release(&b->lock);
+}
+
+static void unlock_after_switch(struct worker *w, void *arg)
+{
+    struct waiter *x = arg;
+    (void)w;
+    lock_release(&x->bucket->lock); /* still locked, so x is still there and not moved */
+}
+
+int waitq_park_queued(struct fiber *self, struct bucket *b, struct waiter *x, uint64_t deadline,
+                      enum park_reason reason)
+{
+    (void)b;
+    fiber_park_until(self, reason, x->key, unlock_after_switch, x, deadline, expire);
+    runtime_leave(self);
+    return x->result == WAITER_EXPIRED ? -ETIMEDOUT : 0;
+}
+
+int waitq_park(struct fiber *self, struct bucket *b, struct waiter *x, const void *key, bool front,
+               uint64_t deadline, enum park_reason reason)
+{
+    x->key = key;
+    x->fiber = self;
+    x->bucket = b;
+    x->result = WAITER_QUEUED;
+    if (front)
+        list_push_front(&b->waiters, &x->node);
+    else
+        list_push_back(&b->waiters, &x->node);
+    return waitq_park_queued(self, b, x, deadline, reason);
+}
+
+int waitq_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t bits, uint64_t deadline,
+               enum park_reason reason)
+{
+    struct fiber *self = fiber_current();
+    struct bucket *b = waitq_enter(self, word);
+    if (load_seq(word) != expected) {
+        waitq_leave(self, b);
+        return -EAGAIN;
+    }
+    struct waiter x = { .bits = bits };
+    return waitq_park(self, b, &x, word, false, deadline, reason);
+}
+
+void wake_list_add(struct wake_list *l, struct waiter *x)
+{
+    struct fiber *f = x->fiber;
+    f->next = NULL;
+    if (l->last)
+        l->last->next = f;
+    else
+        l->first = f;
+    l->last = f;
+}
+
+static void wake_list_run(struct fiber *self, struct wake_list *l)
+{
+    struct worker *w = load_relaxed(&self->flags) & FIBER_DIRECT ? NULL : self->worker;
+    for (struct fiber *f = l->first, *next; f; f = next) {
+        next = f->next;
+        fiber_ready(w, f);
+    }
+}
+
+void waitq_lock(struct fiber *self, struct bucket *b)
+{
+    runtime_enter(self);
+    lock_acquire(&b->lock);
+    prepare(b);
+}
+
+void waitq_unlock_and_wake(struct fiber *self, struct bucket *b, struct wake_list *l)
+{
+    lock_release(&b->lock);
+    wake_list_run(self, l);
+    runtime_leave(self);
+}
+
+int waitq_wake(const void *key, int n, uint32_t bits)
+{
+    struct bucket *b = waitq_bucket(key);
+    fence_seq(); /* partner: waitq_enter's add to count */
+    if (n <= 0 || !load_relaxed(&b->count))
+        return 0;
+    struct fiber *self = fiber_current();
+    struct wake_list woken = { 0 };
+    int count = 0;
+    waitq_lock(self, b);
+    for (struct list *node = b->waiters.next, *next; node != &b->waiters && count < n; node = next) {
+        struct waiter *x = container_of(node, struct waiter, node);
+        next = node->next;
+        if (x->key != key || !(x->bits & bits))
+            continue;
+        waitq_take(b, x);
+        wake_list_add(&woken, x);
+        count++;
+    }
+    waitq_unlock_and_wake(self, b, &woken);
+    return count;
+}
+
+void waitq_after_fork(void)
+{
+    memset(table, 0, sizeof table);
+}
+
+bool deadline_from(clockid_t clock, const struct timespec *abs, uint64_t *deadline)
+{
+    if (abs->tv_nsec < 0 || abs->tv_nsec >= (long)NSEC_PER_SEC)
+        return false;
+    if (abs->tv_sec < 0) {
+        *deadline = 0;
+        return true;
+    }
+    uint64_t t = (uint64_t)abs->tv_sec >= UINT64_MAX / NSEC_PER_SEC / 2
+                     ? TIMER_NEVER - 1
+                     : (uint64_t)abs->tv_sec * NSEC_PER_SEC + (uint64_t)abs->tv_nsec;
+    if (clock != CLOCK_MONOTONIC && t != TIMER_NEVER - 1) {
+        struct timespec now;
+        clock_gettime(clock, &now);
+        uint64_t other = (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+        t = t > other ? timer_now() + (t - other) : 0;
+    }
+    *deadline = t;
+    return true;
+}
+
+/* ---- foreign threads ---- */
+
+static pthread_key_t adopted_key;
+
+static void adopted_gone(void *arg)
+{
+    fiber_self = NULL;
+    munmap(arg, 4096);
+}
+
+/* A kernel thread that we did not make (SIGEV_THREAD, aio, a scheduler stack running a signal
+ * handler of the program's) uses an object: it parks on a word of its own. */
+struct fiber *fiber_current_slow(void)
+{
+    struct fiber *f = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (f == MAP_FAILED)
+        __builtin_trap();
+    f->tp = arch_tp_get();
+    f->tid = (uint32_t)sys_call(SYS_gettid);
+    store_relaxed(&f->flags, FIBER_KERNEL | FIBER_FOREIGN);
+    fiber_self = f;
+    pthread_setspecific(adopted_key, f);
+    return f;
+}
+
+int waitq_start(void)
+{
+    return pthread_key_create(&adopted_key, adopted_gone);
+}

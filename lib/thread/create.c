@@ -1,0 +1,131 @@
+/* Creating threads, and the first and last frames of a fiber.
+ *
+ * Who runs what: thread_create on the creator's stack, outside the runtime (it takes libc locks);
+ * entry on the new fiber. The bottom frame registers an unwind buffer with libc exactly as a cleanup
+ * handler would, so libc's own pthread_exit and cancellation end in it after running the handlers
+ * and destructors above. */
+#include <errno.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include "base/option.h"
+#include "libc/tcb.h"
+#include "sched/sched.h"
+#include "thread/internal.h"
+
+/* libc's ABI of cleanup handlers (pthread.h keeps it for old compilers). */
+extern void __pthread_register_cancel(__pthread_unwind_buf_t *buf);
+extern void __pthread_unregister_cancel(__pthread_unwind_buf_t *buf);
+_Noreturn extern void __pthread_unwind_next(__pthread_unwind_buf_t *buf);
+
+/* libc's unwind buffer begins with the part of a jmp_buf that __sigsetjmp fills without a mask. */
+union unwind_frame {
+    __pthread_unwind_buf_t buf;
+    struct __jmp_buf_tag jump[1];
+};
+
+static __attribute__((noinline)) void run_start(struct fiber *self)
+{
+    union unwind_frame frame;
+    if (__sigsetjmp(frame.jump, 0) == 0) {
+        __pthread_register_cancel(&frame.buf);
+        void *result = self->start(self->arg);
+        self->result = self->c11 ? (void *)(intptr_t)(int)(intptr_t)result : result;
+    } else if (!fiber_self->exiting) {
+        fiber_self->result = PTHREAD_CANCELED;
+    }
+}
+
+static void entry(void)
+{
+    struct fiber *self = fiber_self;
+    worker_run_post(self->worker);
+    runtime_leave(self);
+    tcb_begin();
+    run_start(self);
+    tcb_end();
+    thread_finish(self);
+}
+
+/* What the attributes ask for; -ENOTSUP: only a kernel thread can give it. */
+static int read_attributes(const pthread_attr_t *attr, struct thread_attributes *a)
+{
+    int value, policy;
+    size_t size;
+    *a = (struct thread_attributes){ 0 };
+    fiber_default_stack(&size, &a->guard);
+    if (!attr)
+        return 0;
+    pthread_attr_getdetachstate(attr, &value);
+    a->detached = value == PTHREAD_CREATE_DETACHED;
+    pthread_attr_getguardsize(attr, &a->guard);
+    pthread_attr_getinheritsched(attr, &value);
+    pthread_attr_getschedpolicy(attr, &policy);
+    if (value == PTHREAD_EXPLICIT_SCHED && policy != SCHED_OTHER)
+        return -ENOTSUP;
+    /* The address is NULL unless the program set it; getstack would compute with it. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    void *top = NULL;
+    pthread_attr_getstackaddr(attr, &top);
+#pragma GCC diagnostic pop
+    pthread_attr_getstacksize(attr, &a->size);
+    if (top)
+        a->stack = (char *)top - a->size;
+    else if (a->size == size)
+        a->size = 0; /* what it would have had anyway */
+    return 0;
+}
+
+int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg,
+                  bool c11)
+{
+    struct thread_attributes a;
+    int err = read_attributes(attr, &a);
+    if (err)
+        return err;
+    struct fiber *f = fiber_make(a.stack, a.size, a.guard, entry);
+    if (!f)
+        return -EAGAIN;
+    f->start = start;
+    f->arg = arg;
+    f->c11 = c11;
+    f->detached = a.detached;
+    *thread = (pthread_t)f->tp; /* before the fiber can run: it may look at it */
+    thread_count(1);
+    struct fiber *self = fiber_current();
+    struct worker *w = runtime_enter(self);
+    fiber_start(w, f);
+    runtime_leave(self);
+    return 0;
+}
+
+_Noreturn void thread_exit(void *result)
+{
+    struct fiber *self = fiber_self;
+    if (self) {
+        self->result = result;
+        self->exiting = true;
+    }
+    libc_real.pthread_exit(result);
+    __builtin_unreachable();
+}
+
+int thread_run_main(int (*main)(int, char **, char **), int argc, char **argv, char **envp)
+{
+    union unwind_frame frame;
+    if (__sigsetjmp(frame.jump, 0) == 0) {
+        __pthread_register_cancel(&frame.buf);
+        int status = main(argc, argv, envp);
+        __pthread_unregister_cancel(&frame.buf);
+        return status;
+    }
+    /* The main thread called pthread_exit, or was cancelled. */
+    struct fiber *self = fiber_self;
+    if (runtime_mode == RUNTIME_DIRECT || !self)
+        __pthread_unwind_next(&frame.buf); /* libc ends its own threads */
+    if (!self->exiting)
+        self->result = PTHREAD_CANCELED;
+    tcb_end_data();
+    thread_finish(self);
+}

@@ -1,0 +1,25 @@
+/* Shared by the files of this room. */
+#ifndef THREAD_INTERNAL_H
+#define THREAD_INTERNAL_H
+
+#include "sync/waitq.h"
+#include "thread/thread.h"
+
+struct thread_attributes {
+    bool detached;
+    void *stack; /* the program's, or NULL */
+    size_t size; /* 0: default */
+    size_t guard;
+};
+
+/* Threads that have not ended; returns the number after adding n. */
+int thread_count(int n);
+
+/* CPUs that the cgroup's quota allows, rounded up; 0: no limit. */
+uint32_t cgroup_cpus(void);
+
+/* The calling fiber has run its destructors: becomes joinable, never returns. The last thread of
+ * the process exits it. */
+_Noreturn void thread_finish(struct fiber *self);
+
+#endif

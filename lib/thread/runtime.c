@@ -1,0 +1,133 @@
+/* Activation of the runtime at the first pthread_create, and fork.
+ *
+ * Invariants: until activation every call goes to libc and the only fiber is the main thread, a
+ * kernel-thread fiber; after a failed activation that stays so for good (RUNTIME_DIRECT). A fork's
+ * child is dormant again: what is left of the parent's runtime in its memory is forgotten, not
+ * freed.
+ *
+ * Runs on the program's stacks, outside the runtime. */
+#include "thread/thread.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include "arch/syscall.h"
+#include "base/log.h"
+#include "base/option.h"
+#include "libc/tcb.h"
+#include "poller/poller.h"
+#include "thread/internal.h"
+
+enum runtime_mode runtime_mode;
+
+static struct fiber main_fiber;
+static const char *layout_problem;
+
+void runtime_init(void)
+{
+    main_fiber.tp = arch_tp_get();
+    main_fiber.tid = (uint32_t)sys_call(SYS_gettid);
+    store_relaxed(&main_fiber.flags, FIBER_KERNEL | FIBER_MAIN);
+    store_relaxed(&main_fiber.state, FIBER_RUNNING);
+    fiber_self = &main_fiber;
+    store_relaxed(&fiber_live, 1);
+    tcb_find(&layout_problem);
+    if (waitq_start())
+        layout_problem = "no thread-specific data key left";
+    if (options.bound == BOUND_ALL)
+        runtime_mode = RUNTIME_DIRECT;
+}
+
+static uint32_t count_procs(void)
+{
+    if (options.procs)
+        return (uint32_t)options.procs;
+    uint64_t mask[128] = { 0 };
+    long n = sys_call(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    uint32_t cpus = 0;
+    for (long i = 0; i < n / 8; i++)
+        cpus += (uint32_t)__builtin_popcountll(mask[i]);
+    uint32_t quota = cgroup_cpus();
+    if (quota && quota < cpus)
+        cpus = quota;
+    return cpus == 0 ? 1 : cpus > MAX_PROCS ? MAX_PROCS : cpus;
+}
+
+static void stay_direct(const char *why)
+{
+    runtime_mode = RUNTIME_DIRECT;
+    if (!options.quiet)
+        log_line("threads stay kernel threads (1:1): %s", why);
+}
+
+static int choose_poller(void)
+{
+    const char *why;
+    const struct poller_backend *want = options.poller == POLLER_URING   ? &poller_uring
+                                        : options.poller == POLLER_EPOLL ? &poller_epoll
+                                                                         : NULL;
+    poller_choose(want, options.debug_fail == FAIL_URING, &why);
+    if (why && options.poller == POLLER_URING && !options.quiet)
+        log_line("RADDLE_POLLER=uring cannot be had: %s; using epoll", why);
+    return fd_table_start();
+}
+
+void runtime_activate(void)
+{
+    const char *why = layout_problem;
+    struct fiber *self = fiber_current();
+    if (options.debug_fail == FAIL_LAYOUT)
+        why = "libc's thread layout was not recognised (simulated)";
+    if (why && *why) {
+        stay_direct(why);
+        return;
+    }
+    if (tcb_activate(&why)) {
+        stay_direct(why);
+        return;
+    }
+    arch_init(options.debug_fail == FAIL_FSGSBASE);
+    if (options.debug_fail == FAIL_GUARD)
+        stack_no_guard_install();
+    pthread_attr_t attr;
+    size_t stack = 8 << 20, guard = 4096;
+    if (!pthread_getattr_default_np(&attr)) {
+        pthread_attr_getstacksize(&attr, &stack);
+        pthread_attr_getguardsize(&attr, &guard);
+        pthread_attr_destroy(&attr);
+    }
+    fiber_init(stack, guard, (uint32_t)options.max_threads);
+    /* Only the process's first thread can become worker 0; if another one activates us, it and the
+     * first one stay kernel threads. */
+    bool first = load_relaxed(&self->flags) & FIBER_MAIN;
+    int err = options.debug_fail == FAIL_ACTIVATE ? -ENOMEM : choose_poller();
+    if (!err)
+        err = sched_start(count_procs(), (uint32_t)options.max_workers, first ? self : NULL);
+    if (err) {
+        stay_direct("not enough memory or threads to start the scheduler");
+        return;
+    }
+    if (first)
+        atomic_fetch_and_explicit(&self->flags, ~FIBER_KERNEL, memory_order_relaxed);
+    runtime_mode = RUNTIME_ACTIVE;
+}
+
+void runtime_after_fork(struct fiber *self)
+{
+    if (runtime_mode == RUNTIME_DIRECT) {
+        self->tid = (uint32_t)sys_call(SYS_gettid);
+        return;
+    }
+    self->tid = (uint32_t)sys_call(SYS_gettid);
+    self->worker = NULL;
+    self->joiner = NULL;
+    store_relaxed(&self->flags, FIBER_KERNEL | FIBER_MAIN);
+    store_relaxed(&self->in_syscall, 0);
+    store_relaxed(&self->kernel_word, 0);
+    sched_after_fork();
+    waitq_after_fork();
+    fiber_after_fork(self);
+    tcb_after_fork();
+    thread_count(1 - thread_count(0));
+    runtime_mode = RUNTIME_DORMANT;
+}

@@ -1,0 +1,44 @@
+/* The life of threads: activation of the runtime, pthread_create(3) to pthread_exit(3), fork.
+ *
+ * Functions return 0 or -errno. They apply to fibers; for threads that have a kernel thread of
+ * their own (1:1 mode, foreign threads) they return -ENOTSUP and the shim asks libc. */
+#ifndef THREAD_THREAD_H
+#define THREAD_THREAD_H
+
+#include "fiber/fiber.h"
+
+enum runtime_mode {
+    RUNTIME_DORMANT, /* nothing happened yet */
+    RUNTIME_ACTIVE,  /* fibers */
+    RUNTIME_DIRECT,  /* every thread is a kernel thread */
+};
+extern enum runtime_mode runtime_mode;
+
+/* Adopts the calling thread as the main fiber; in the constructor. */
+void runtime_init(void);
+
+/* Turns the calling thread into a fiber on worker 0. After a failure the mode is DIRECT and one line
+ * has told why. Blocks the kernel thread for some hundred us. */
+void runtime_activate(void);
+
+/* In the child of a fork, on the calling fiber: dormant again, one thread. */
+void runtime_after_fork(struct fiber *self);
+
+/* pthread_create(3): -EAGAIN when limits, memory or address space run out, -EINVAL for a bad
+ * attribute. The new fiber runs as soon as the caller waits, or on another proc. c11: start returns
+ * int. */
+int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg,
+                  bool c11);
+
+/* pthread_join(3), pthread_clockjoin_np(3): waits until deadline (ns, TIMER_NEVER: for ever; 0:
+ * pthread_tryjoin_np, -EBUSY). -EDEADLK, -EINVAL, -ETIMEDOUT as documented there. */
+int thread_join(pthread_t thread, void **result, uint64_t deadline);
+int thread_detach(pthread_t thread);
+
+/* pthread_exit(3): unwinds the stack, running cleanup handlers and destructors. */
+_Noreturn void thread_exit(void *result);
+
+/* Runs main inside a frame that pthread_exit from the main thread unwinds to. */
+int thread_run_main(int (*main)(int, char **, char **), int argc, char **argv, char **envp);
+
+#endif

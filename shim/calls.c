@@ -1,0 +1,73 @@
+/* The table made real: pointers, names, and the bodies of HANDOFF rows. ALIAS rows become further
+ * names of the same function when the library is linked (scripts/aliases).
+ *
+ * Exported symbols carry no version, so they answer references to any version of libc's. Bodies run
+ * on the calling thread's stack, outside the runtime. */
+#include "shim/calls.h"
+
+#include <dlfcn.h>
+#include "base/log.h"
+
+struct real real;
+_Atomic uint64_t call_passed[CALL_COUNT];
+
+const char *const call_names[CALL_COUNT] = {
+#define CALL(class, ret, name, ...) #name,
+#include "calls.def"
+};
+
+/* Condition variables have an incompatible old version that plain dlsym may find. */
+static void *look_up(const char *name)
+{
+    void *p = NULL;
+    if (name[0] == 'p' && name[8] == 'c' && name[9] == 'o') /* pthread_cond_ */
+        p = dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2");
+    return p ? p : dlsym(RTLD_NEXT, name);
+}
+
+static void missing(void)
+{
+    panic("a libc function that the program uses does not exist in this libc");
+}
+
+void real_resolve(void)
+{
+#define CALL(class, ret, name, ...)                                                                \
+    real.name = (__typeof__(real.name))look_up(#name);                                             \
+    if (!real.name)                                                                                \
+        real.name = (__typeof__(real.name))(void (*)(void))missing;
+#include "calls.def"
+}
+
+#define DECL0() void
+#define DECL1(t, a) t a
+#define DECL2(t, a, ...) t a, DECL1(__VA_ARGS__)
+#define DECL3(t, a, ...) t a, DECL2(__VA_ARGS__)
+#define DECL4(t, a, ...) t a, DECL3(__VA_ARGS__)
+#define DECL5(t, a, ...) t a, DECL4(__VA_ARGS__)
+#define DECL6(t, a, ...) t a, DECL5(__VA_ARGS__)
+#define DECL7(t, a, ...) t a, DECL6(__VA_ARGS__)
+#define ARGS0()
+#define ARGS1(t, a) a
+#define ARGS2(t, a, ...) a, ARGS1(__VA_ARGS__)
+#define ARGS3(t, a, ...) a, ARGS2(__VA_ARGS__)
+#define ARGS4(t, a, ...) a, ARGS3(__VA_ARGS__)
+#define ARGS5(t, a, ...) a, ARGS4(__VA_ARGS__)
+#define ARGS6(t, a, ...) a, ARGS5(__VA_ARGS__)
+#define ARGS7(t, a, ...) a, ARGS6(__VA_ARGS__)
+
+#define BODY_OWN(ret, name, n, ...)
+#define BODY_HANDOFF(ret, name, n, ...)                                                            \
+    EXPORT ret name(DECL##n(__VA_ARGS__))                                                          \
+    {                                                                                              \
+        struct fiber *self = fiber_here();                                                         \
+        if (!self)                                                                                 \
+            return REAL(name)(ARGS##n(__VA_ARGS__));                                               \
+        add_relaxed(&call_passed[CALL_##name], 1);                                                 \
+        handoff_enter(self);                                                                       \
+        ret outcome = REAL(name)(ARGS##n(__VA_ARGS__));                                            \
+        handoff_leave(self);                                                                       \
+        return outcome;                                                                            \
+    }
+#define CALL(class, ret, name, n, ...) BODY_##class(ret, name, n, __VA_ARGS__)
+#include "calls.def"

@@ -1,0 +1,92 @@
+/* What the table (calls.def) yields to the bodies: libc's functions, names, and who is calling. */
+#ifndef SHIM_CALLS_H
+#define SHIM_CALLS_H
+
+#include <errno.h>
+#include <mqueue.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/sem.h>
+#include <sys/msg.h>
+#include <sys/select.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <threads.h>
+#include <time.h>
+#include <unistd.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/file.h>
+#include "handoff/handoff.h"
+#include "thread/thread.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+#define TYPES0() void
+#define TYPES1(t, a) t
+#define TYPES2(t, a, ...) t, TYPES1(__VA_ARGS__)
+#define TYPES3(t, a, ...) t, TYPES2(__VA_ARGS__)
+#define TYPES4(t, a, ...) t, TYPES3(__VA_ARGS__)
+#define TYPES5(t, a, ...) t, TYPES4(__VA_ARGS__)
+#define TYPES6(t, a, ...) t, TYPES5(__VA_ARGS__)
+#define TYPES7(t, a, ...) t, TYPES6(__VA_ARGS__)
+
+/* libc's functions, resolved in the constructor, or by the first call that comes before it. */
+struct real {
+#define CALL(class, ret, name, n, ...) ret (*name)(TYPES##n(__VA_ARGS__));
+#include "calls.def"
+};
+extern struct real real;
+void real_resolve(void);
+#define REAL(name) (unlikely(!real.name) ? (real_resolve(), real.name) : real.name)
+
+enum call_id {
+#define CALL(class, ret, name, ...) CALL_##name,
+#include "calls.def"
+    CALL_COUNT
+};
+extern const char *const call_names[CALL_COUNT];
+/* Calls that went through to libc and may have blocked a kernel thread. */
+extern _Atomic uint64_t call_passed[CALL_COUNT];
+
+/* The calling fiber if this call is ours to handle; NULL: it goes to libc. */
+static inline struct fiber *fiber_here(void)
+{
+    struct fiber *f = fiber_self;
+    return likely(f && !(load_relaxed(&f->flags) & FIBER_DIRECT)) ? f : NULL;
+}
+
+/* Result of the kernel's kind to result of libc's kind. */
+static inline long set_errno(long r)
+{
+    if (unlikely(r < 0)) {
+        errno = (int)-r;
+        return -1;
+    }
+    return r;
+}
+
+/* Descriptors: shim/fdio.c and shim/socket.c share these. Results are the kernel's kind. */
+ssize_t socket_recv(struct fiber *self, int fd, void *buf, size_t n, int flags);
+ssize_t socket_send(struct fiber *self, int fd, const void *buf, size_t n, int flags,
+                    const struct sockaddr *addr, socklen_t len);
+ssize_t socket_recvmsg(struct fiber *self, int fd, struct msghdr *msg, int flags);
+ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int flags);
+
+/* Sleeps until deadline (ns of CLOCK_MONOTONIC). */
+void fiber_sleep(struct fiber *self, uint64_t deadline);
+
+/* pthread_cancel'led threads end here. */
+void stats_print(void);
+
+#endif

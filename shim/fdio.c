@@ -1,0 +1,360 @@
+/* read, write and their relatives on any descriptor; close and what replaces a descriptor.
+ *
+ * What happens to a fiber that would block depends on what the descriptor is (fd_classify, a hint
+ * that the kernel's answer corrects): sockets go to socket.c; pipes read in the ring and write by
+ * trying and waiting for room; page-cache hits of files are taken at once, everything else on files
+ * is handed off; terminals, eventfds and the like read in the ring.
+ *
+ * O_NONBLOCK is asked for before every wait and never set. Blocking writes transfer everything.
+ * Called on the program's stacks; results inside are the kernel's kind (-errno). */
+#include "shim/calls.h"
+
+#include <limits.h>
+#include <linux/close_range.h>
+#include "arch/syscall.h"
+#include "poller/poller.h"
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
+#define MAX_TRANSFER 0x7ffff000ul /* the kernel's limit for one call */
+#define NO_OFFSET ((uint64_t)-1)
+
+static ssize_t handed_off(struct fiber *self, long nr, int fd, const void *buf, size_t n,
+                          uint64_t offset)
+{
+    handoff_enter(self);
+    ssize_t r = sys_call(nr, fd, buf, n, offset);
+    handoff_leave(self);
+    return r;
+}
+
+/* Without waiting; -EAGAIN if it would, -EOPNOTSUPP if this descriptor cannot tell. */
+static ssize_t try_read(int fd, const struct iovec *iov, int count, uint64_t offset)
+{
+    return sys_call(SYS_preadv2, fd, iov, count, offset, offset == NO_OFFSET ? ~0ul : 0, RWF_NOWAIT);
+}
+
+static ssize_t try_write(int fd, const struct iovec *iov, int count)
+{
+    return sys_call(SYS_pwritev2, fd, iov, count, -1l, -1l, RWF_NOWAIT);
+}
+
+/* Pipes, terminals, eventfds...: the ring waits for them itself. */
+static ssize_t wait_and_read(struct fiber *self, int fd, const struct iovec *iov, int count)
+{
+    if (fd_nonblocking(fd))
+        return sys_call(SYS_readv, fd, iov, count);
+    size_t len = iov[0].iov_len < MAX_TRANSFER ? iov[0].iov_len : MAX_TRANSFER;
+    struct io io = { .kind = count == 1 ? IO_READ : IO_READV, .reason = PARK_READ, .fd = fd,
+                     .addr = count == 1 ? iov[0].iov_base : (void *)(uintptr_t)iov,
+                     .len = count == 1 ? (uint32_t)len : (uint32_t)count, .offset = NO_OFFSET };
+    ssize_t r = poller->io(self, &io, TIMER_NEVER);
+    if (r != -EOPNOTSUPP)
+        return r;
+    for (;;) {
+        r = try_read(fd, iov, count, NO_OFFSET);
+        if (r != -EAGAIN && r != -EOPNOTSUPP)
+            return r;
+        long ready = poller_wait(self, fd, POLLIN, TIMER_NEVER, PARK_READ);
+        if (r == -EOPNOTSUPP || ready < 0) {
+            /* Ready now; should another reader be faster, the monitor passes the proc on. */
+            handoff_enter(self);
+            r = sys_call(SYS_readv, fd, iov, count);
+            handoff_leave(self);
+            return r;
+        }
+    }
+}
+
+/* What is in the page cache is copied at once; the rest may take a disk. */
+static ssize_t read_file(struct fiber *self, int fd, const struct iovec *iov, int count)
+{
+    size_t want = 0;
+    for (int i = 0; i < count; i++)
+        want += iov[i].iov_len;
+    ssize_t done = try_read(fd, iov, count, NO_OFFSET);
+    if (done == 0 || (size_t)done == want)
+        return done;
+    if (done < 0 && done != -EAGAIN && done != -EOPNOTSUPP)
+        return done;
+    size_t skip = done > 0 ? (size_t)done : 0;
+    handoff_enter(self);
+    if (!skip) {
+        done = sys_call(SYS_readv, fd, iov, count);
+    } else {
+        /* A short count would mean end of file to the program: go on where the cache ended. */
+        for (int i = 0; i < count; i++) {
+            if (skip >= iov[i].iov_len) {
+                skip -= iov[i].iov_len;
+                continue;
+            }
+            ssize_t r = sys_call(SYS_read, fd, (char *)iov[i].iov_base + skip, iov[i].iov_len - skip);
+            if (r > 0)
+                done += r;
+            if (r < (ssize_t)(iov[i].iov_len - skip))
+                break;
+            skip = 0;
+        }
+    }
+    handoff_leave(self);
+    return done;
+}
+
+static ssize_t read_any(struct fiber *self, int fd, const struct iovec *iov, int count)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        ssize_t r;
+        switch (fd_classify(fd)) {
+        case FD_SOCKET:
+            if (count == 1) {
+                r = socket_recv(self, fd, iov[0].iov_base, iov[0].iov_len, 0);
+            } else {
+                struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+                                      .msg_iovlen = (size_t)count };
+                r = socket_recvmsg(self, fd, &msg, 0);
+            }
+            if (r != -ENOTSOCK)
+                return r;
+            fd_forget(fd); /* it was replaced behind our back */
+            continue;
+        case FD_FILE:
+            return read_file(self, fd, iov, count);
+        case FD_PIPE:
+        case FD_OTHER:
+            return wait_and_read(self, fd, iov, count);
+        case FD_UNKNOWN:
+            return sys_call(SYS_readv, fd, iov, count);
+        }
+    }
+    return sys_call(SYS_readv, fd, iov, count);
+}
+
+EXPORT ssize_t read(int fd, void *buf, size_t n)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(read)(fd, buf, n);
+    struct iovec iov = { buf, n };
+    return set_errno(read_any(self, fd, &iov, 1));
+}
+
+EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
+{
+    return n > size ? REAL(__read_chk)(fd, buf, n, size) : read(fd, buf, n);
+}
+
+EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
+{
+    struct fiber *self = fiber_here();
+    if (!self || count <= 0 || count > IOV_MAX)
+        return REAL(readv)(fd, iov, count);
+    return set_errno(read_any(self, fd, iov, count));
+}
+
+EXPORT ssize_t pread(int fd, void *buf, size_t n, off_t offset)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(pread)(fd, buf, n, offset);
+    struct iovec iov = { buf, n };
+    ssize_t r = offset < 0 ? -EINVAL : try_read(fd, &iov, 1, (uint64_t)offset);
+    if (r >= 0 && (r == 0 || (size_t)r == n))
+        return r;
+    if (r < 0 && r != -EAGAIN && r != -EOPNOTSUPP)
+        return set_errno(r);
+    size_t done = r > 0 ? (size_t)r : 0;
+    if (r != -EOPNOTSUPP && n - done < MAX_TRANSFER) {
+        struct io io = { .kind = IO_READ, .reason = PARK_READ, .fd = fd, .addr = (char *)buf + done,
+                         .len = (uint32_t)(n - done), .offset = (uint64_t)offset + done };
+        r = poller->io(self, &io, TIMER_NEVER);
+    }
+    if (r == -EOPNOTSUPP || r == -EAGAIN || (r >= 0 && n - done >= MAX_TRANSFER))
+        r = handed_off(self, SYS_pread64, fd, (char *)buf + done, n - done, (uint64_t)offset + done);
+    if (done && r < 0)
+        return (ssize_t)done;
+    return r < 0 ? set_errno(r) : r + (ssize_t)done;
+}
+
+EXPORT ssize_t __pread_chk(int fd, void *buf, size_t n, off_t offset, size_t size)
+{
+    return n > size ? REAL(__pread_chk)(fd, buf, n, offset, size) : pread(fd, buf, n, offset);
+}
+
+/* ---- writing ---- */
+
+/* A blocking write to a pipe transfers everything, however full it is. */
+static ssize_t write_pipe(struct fiber *self, int fd, const char *buf, size_t n)
+{
+    size_t done = 0;
+    while (done < n) {
+        struct iovec iov = { (void *)(uintptr_t)(buf + done), n - done };
+        ssize_t r = try_write(fd, &iov, 1);
+        if (r == -EOPNOTSUPP)
+            r = handed_off(self, SYS_write, fd, buf + done, n - done, 0);
+        if (r > 0) {
+            done += (size_t)r;
+            if (done == n)
+                break;
+        } else if (r != -EAGAIN) {
+            return done ? (ssize_t)done : r;
+        }
+        if (fd_nonblocking(fd))
+            return done ? (ssize_t)done : -EAGAIN;
+        long ready = poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE);
+        if (ready < 0)
+            return done ? (ssize_t)done : ready;
+    }
+    return (ssize_t)done;
+}
+
+static ssize_t write_any(struct fiber *self, int fd, const void *buf, size_t n)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        ssize_t r;
+        switch (fd_classify(fd)) {
+        case FD_SOCKET:
+            r = socket_send(self, fd, buf, n, 0, NULL, 0);
+            if (r != -ENOTSOCK)
+                return r;
+            fd_forget(fd);
+            continue;
+        case FD_PIPE:
+            return n ? write_pipe(self, fd, buf, n) : sys_call(SYS_write, fd, buf, n);
+        default:
+            return handed_off(self, SYS_write, fd, buf, n, 0);
+        }
+    }
+    return handed_off(self, SYS_write, fd, buf, n, 0);
+}
+
+EXPORT ssize_t write(int fd, const void *buf, size_t n)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(write)(fd, buf, n);
+    return set_errno(write_any(self, fd, buf, n));
+}
+
+/* One call that takes everything if there is room; else piece by piece. */
+static ssize_t writev_pipe(struct fiber *self, int fd, const struct iovec *iov, int count)
+{
+    ssize_t done = try_write(fd, iov, count);
+    if (done == -EAGAIN)
+        done = 0;
+    else if (done < 0 && done != -EOPNOTSUPP)
+        return done;
+    else if (done == -EOPNOTSUPP)
+        done = 0;
+    size_t skip = (size_t)done;
+    for (int i = 0; i < count; i++) {
+        if (skip >= iov[i].iov_len) {
+            skip -= iov[i].iov_len;
+            continue;
+        }
+        size_t n = iov[i].iov_len - skip;
+        ssize_t r = write_pipe(self, fd, (char *)iov[i].iov_base + skip, n);
+        if (r < 0)
+            return done ? done : r;
+        done += r;
+        if ((size_t)r < n)
+            break;
+        skip = 0;
+    }
+    return done;
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+    struct fiber *self = fiber_here();
+    if (!self || count <= 0 || count > IOV_MAX)
+        return REAL(writev)(fd, iov, count);
+    ssize_t r;
+    switch (fd_classify(fd)) {
+    case FD_SOCKET: {
+        struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+        r = socket_sendmsg(self, fd, &msg, 0);
+        if (r != -ENOTSOCK)
+            return set_errno(r);
+        fd_forget(fd);
+        break;
+    }
+    case FD_PIPE:
+        return set_errno(writev_pipe(self, fd, iov, count));
+    default:
+        break;
+    }
+    handoff_enter(self);
+    r = REAL(writev)(fd, iov, count);
+    handoff_leave(self);
+    return r;
+}
+
+EXPORT ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(pwrite)(fd, buf, n, offset);
+    return set_errno(handed_off(self, SYS_pwrite64, fd, buf, n, (uint64_t)offset));
+}
+
+/* ---- descriptors that go away ---- */
+
+/* The number fd will mean another file, or none. A vfork child has descriptors of its own. */
+static void before_close(int fd)
+{
+    struct fiber *self = fiber_self;
+    if (self && load_relaxed(&self->flags) & FIBER_VFORK)
+        return;
+    if (runtime_mode == RUNTIME_ACTIVE && self)
+        poller->closing(self, fd);
+    fd_forget(fd);
+}
+
+EXPORT int close(int fd)
+{
+    before_close(fd);
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(close)(fd);
+    handoff_enter(self); /* SO_LINGER */
+    long r = sys_call(SYS_close, fd);
+    handoff_leave(self);
+    return (int)set_errno(r);
+}
+
+EXPORT int dup2(int from, int to)
+{
+    if (from != to)
+        before_close(to);
+    return REAL(dup2)(from, to);
+}
+
+EXPORT int dup3(int from, int to, int flags)
+{
+    before_close(to);
+    return REAL(dup3)(from, to, flags);
+}
+
+static void before_close_from(unsigned first, unsigned last)
+{
+    struct fiber *self = fiber_self;
+    if (!fd_table || (self && load_relaxed(&self->flags) & FIBER_VFORK))
+        return;
+    for (unsigned fd = first; fd <= last && fd < FD_TABLE_SIZE; fd++)
+        if (load_relaxed(&fd_table[fd].kind) || load_relaxed(&fd_table[fd].unsubmitted))
+            before_close((int)fd);
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+    if (!(flags & CLOSE_RANGE_CLOEXEC))
+        before_close_from(first, last);
+    return REAL(close_range)(first, last, flags);
+}
+
+EXPORT void closefrom(int first)
+{
+    before_close_from(first < 0 ? 0 : (unsigned)first, ~0u);
+    REAL(closefrom)(first);
+}

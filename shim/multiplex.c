@@ -1,0 +1,303 @@
+/* poll, select and epoll_wait: try with no timeout, then wait for readiness and look again.
+ *
+ * One descriptor is waited for directly; several through a temporary epoll descriptor, on which the
+ * fiber waits like on any other. When that cannot be had (no descriptor left), or a signal mask is
+ * given, the kernel's own call runs and the proc is passed on. The answer always comes from the
+ * kernel's poll of the program's own arrays. Called on the program's stacks. */
+#include "shim/calls.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include "arch/syscall.h"
+#include "poller/poller.h"
+
+/* ns from now; negative: never */
+static uint64_t deadline_in(int64_t ns)
+{
+    return ns < 0 ? TIMER_NEVER : timer_now() + (uint64_t)ns;
+}
+
+static int64_t timespec_ns(const struct timespec *ts)
+{
+    if (!ts)
+        return -1;
+    return ts->tv_sec >= INT64_MAX / (int64_t)NSEC_PER_SEC / 4
+               ? INT64_MAX / 4
+               : ts->tv_sec * (int64_t)NSEC_PER_SEC + ts->tv_nsec;
+}
+
+/* Waits until one of fds may be ready. 0, -ETIME at the deadline, -EOPNOTSUPP: cannot. */
+static long wait_for_any(struct fiber *self, const struct pollfd *fds, nfds_t n, uint64_t deadline)
+{
+    const struct pollfd *only = NULL;
+    nfds_t count = 0;
+    for (nfds_t i = 0; i < n; i++)
+        if (fds[i].fd >= 0) {
+            only = &fds[i];
+            count++;
+        }
+    if (count == 0) {
+        fiber_sleep(self, deadline);
+        return -ETIME;
+    }
+    if (count == 1) {
+        long r = poller_wait(self, only->fd, (uint32_t)(uint16_t)only->events, deadline, PARK_POLL);
+        return r == -ETIME ? r : 0;
+    }
+    int epfd = (int)sys_call(SYS_epoll_create1, EPOLL_CLOEXEC);
+    if (epfd < 0)
+        return -EOPNOTSUPP;
+    fd_forget(epfd);
+    long r = 0;
+    for (nfds_t i = 0; i < n && !r; i++) {
+        if (fds[i].fd < 0)
+            continue;
+        struct epoll_event e = { .events = (uint16_t)fds[i].events };
+        r = sys_call(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, fds[i].fd, &e);
+    }
+    if (!r)
+        r = poller_wait(self, epfd, POLLIN, deadline, PARK_POLL);
+    else
+        r = -EOPNOTSUPP; /* the same descriptor twice, or one that epoll does not take */
+    poller->closing(self, epfd);
+    sys_call(SYS_close, epfd);
+    return r > 0 ? 0 : r;
+}
+
+/* Results of the kernel's kind. */
+static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t ns)
+{
+    long r = sys_call(SYS_poll, fds, n, 0);
+    if (r || ns == 0)
+        return r;
+    uint64_t deadline = deadline_in(ns);
+    for (;;) {
+        long w = wait_for_any(self, fds, n, deadline);
+        if (w == -EOPNOTSUPP) {
+            struct timespec ts, *timeout = NULL;
+            if (deadline != TIMER_NEVER) {
+                uint64_t now = timer_now(), left = deadline > now ? deadline - now : 0;
+                ts = (struct timespec){ (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
+                timeout = &ts;
+            }
+            handoff_enter(self);
+            r = sys_call(SYS_ppoll, fds, n, timeout, NULL, 8);
+            handoff_leave(self);
+            return r;
+        }
+        r = sys_call(SYS_poll, fds, n, 0);
+        if (r || w == -ETIME)
+            return r;
+    }
+}
+
+EXPORT int poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(poll)(fds, n, timeout);
+    int64_t ns = timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC;
+    return (int)set_errno(poll_until(self, fds, n, ns));
+}
+
+EXPORT int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size)
+{
+    return n > size / sizeof *fds ? REAL(__poll_chk)(fds, n, timeout, size) : poll(fds, n, timeout);
+}
+
+EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(ppoll)(fds, n, timeout, mask);
+    if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
+                    timeout->tv_nsec >= (long)NSEC_PER_SEC))
+        return (int)set_errno(-EINVAL);
+    if (mask) {
+        handoff_enter(self);
+        int r = REAL(ppoll)(fds, n, timeout, mask);
+        handoff_leave(self);
+        return r;
+    }
+    return (int)set_errno(poll_until(self, fds, n, timespec_ns(timeout)));
+}
+
+EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+                       const sigset_t *mask, size_t size)
+{
+    return n > size / sizeof *fds ? REAL(__ppoll_chk)(fds, n, timeout, mask, size)
+                                  : ppoll(fds, n, timeout, mask);
+}
+
+/* ---- select ---- */
+
+#define SELECT_READ (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
+#define SELECT_WRITE (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
+#define WORD_BITS (8 * sizeof(unsigned long))
+#define INLINE_WORDS 48 /* three sets of 1024 descriptors */
+#define INLINE_FDS 64
+
+struct sets {
+    size_t words; /* of each set */
+    fd_set *user[3];
+    unsigned long *saved; /* copies of what the program asked for */
+};
+
+static bool in_set(const struct sets *s, int which, int fd)
+{
+    if (!s->user[which])
+        return false;
+    return s->saved[(size_t)which * s->words + (size_t)fd / WORD_BITS] >> ((size_t)fd % WORD_BITS) & 1;
+}
+
+static void restore(const struct sets *s)
+{
+    for (size_t i = 0; i < 3; i++)
+        if (s->user[i])
+            memcpy(s->user[i], s->saved + i * s->words, s->words * sizeof(long));
+}
+
+static int list_fds(const struct sets *s, int n, struct pollfd *fds)
+{
+    int count = 0;
+    for (int fd = 0; fd < n; fd++) {
+        int events = (in_set(s, 0, fd) ? SELECT_READ : 0) | (in_set(s, 1, fd) ? SELECT_WRITE : 0) |
+                     (in_set(s, 2, fd) ? POLLPRI : 0);
+        if (!events)
+            continue;
+        if (fds)
+            fds[count] = (struct pollfd){ .fd = fd, .events = (short)events };
+        count++;
+    }
+    return count;
+}
+
+static long select_now(int n, const struct sets *s)
+{
+    struct timespec zero = { 0, 0 };
+    return sys_call(SYS_pselect6, n, s->user[0], s->user[1], s->user[2], &zero, NULL);
+}
+
+static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set *e, int64_t ns)
+{
+    struct sets s = { .words = ((size_t)n + WORD_BITS - 1) / WORD_BITS, .user = { r, w, e } };
+    unsigned long inline_words[INLINE_WORDS];
+    struct pollfd inline_fds[INLINE_FDS], *fds = inline_fds;
+    void *heap = NULL;
+    s.saved = inline_words;
+    size_t bytes = 3 * s.words * sizeof(long);
+    if (bytes > sizeof inline_words) {
+        if (!(heap = malloc(bytes)))
+            return -ENOMEM;
+        s.saved = heap;
+    }
+    for (size_t i = 0; i < 3; i++)
+        if (s.user[i])
+            memcpy(s.saved + i * s.words, s.user[i], s.words * sizeof(long));
+    long result = select_now(n, &s);
+    if (result || ns == 0)
+        goto out;
+    int count = list_fds(&s, n, NULL);
+    if (count > INLINE_FDS && !(fds = malloc((size_t)count * sizeof *fds))) {
+        result = -ENOMEM;
+        goto out;
+    }
+    list_fds(&s, n, fds);
+    uint64_t deadline = deadline_in(ns);
+    for (;;) {
+        long waited = wait_for_any(self, fds, (nfds_t)count, deadline);
+        if (waited == -EOPNOTSUPP) {
+            uint64_t now = timer_now(), left = deadline > now ? deadline - now : 0;
+            struct timespec ts = { (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
+            restore(&s);
+            handoff_enter(self);
+            result = sys_call(SYS_pselect6, n, r, w, e, deadline == TIMER_NEVER ? NULL : &ts, NULL);
+            handoff_leave(self);
+            break;
+        }
+        restore(&s);
+        result = select_now(n, &s);
+        if (result || waited == -ETIME)
+            break;
+    }
+    if (fds != inline_fds)
+        free(fds);
+out:
+    free(heap);
+    return result;
+}
+
+EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout)
+{
+    struct fiber *self = fiber_here();
+    if (!self || n < 0)
+        return REAL(select)(n, r, w, e, timeout);
+    if (timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0))
+        return (int)set_errno(-EINVAL);
+    struct timespec ts;
+    if (timeout)
+        ts = (struct timespec){ timeout->tv_sec + timeout->tv_usec / 1000000,
+                                timeout->tv_usec % 1000000 * 1000 };
+    uint64_t start = timeout ? timer_now() : 0;
+    long result = select_until(self, n, r, w, e, timespec_ns(timeout ? &ts : NULL));
+    if (timeout) { /* Linux tells what is left */
+        int64_t left = timespec_ns(&ts) - (int64_t)(timer_now() - start);
+        if (left < 0 || result == 0)
+            left = 0;
+        timeout->tv_sec = left / (int64_t)NSEC_PER_SEC;
+        timeout->tv_usec = left % (int64_t)NSEC_PER_SEC / 1000;
+    }
+    return (int)set_errno(result);
+}
+
+EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
+                   const sigset_t *mask)
+{
+    struct fiber *self = fiber_here();
+    if (!self || n < 0)
+        return REAL(pselect)(n, r, w, e, timeout, mask);
+    if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
+                    timeout->tv_nsec >= (long)NSEC_PER_SEC))
+        return (int)set_errno(-EINVAL);
+    if (mask) {
+        handoff_enter(self);
+        int result = REAL(pselect)(n, r, w, e, timeout, mask);
+        handoff_leave(self);
+        return result;
+    }
+    return (int)set_errno(select_until(self, n, r, w, e, timespec_ns(timeout)));
+}
+
+/* ---- epoll ---- */
+
+EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(epoll_wait)(epfd, events, max, timeout);
+    long r = sys_call(SYS_epoll_wait, epfd, events, max, 0);
+    if (r || timeout == 0)
+        return (int)set_errno(r);
+    uint64_t deadline = deadline_in(timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC);
+    for (;;) {
+        long ready = poller_wait(self, epfd, POLLIN, deadline, PARK_POLL);
+        r = sys_call(SYS_epoll_wait, epfd, events, max, 0);
+        if (r || ready < 0)
+            return (int)set_errno(r == 0 && ready != -ETIME ? ready : r);
+    }
+}
+
+EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout,
+                       const sigset_t *mask)
+{
+    struct fiber *self = fiber_here();
+    if (self && !mask)
+        return epoll_wait(epfd, events, max, timeout);
+    if (!self)
+        return REAL(epoll_pwait)(epfd, events, max, timeout, mask);
+    handoff_enter(self);
+    int r = REAL(epoll_pwait)(epfd, events, max, timeout, mask);
+    handoff_leave(self);
+    return r;
+}

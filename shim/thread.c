@@ -1,0 +1,189 @@
+/* pthread and C11 thread functions: argument checks and conventions here, the work in lib/thread.
+ *
+ * Threads that have a kernel thread of their own (1:1 mode, foreign ones) are libc's. Positive error
+ * codes are returned, errno is not touched. Called by the program, on its stacks. */
+#include "shim/calls.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include "arch/syscall.h"
+#include "libc/tcb.h"
+#include "sync/waitq.h"
+
+static int start(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg, bool c11)
+{
+    if (unlikely(runtime_mode == RUNTIME_DORMANT))
+        runtime_activate();
+    if (runtime_mode == RUNTIME_ACTIVE) {
+        int err = thread_create(thread, attr, f, arg, c11);
+        if (err != -ENOTSUP)
+            return -err;
+    }
+    return -1;
+}
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg)
+{
+    int err = start(thread, attr, f, arg, false);
+    return err < 0 ? REAL(pthread_create)(thread, attr, f, arg) : err;
+}
+
+EXPORT int thrd_create(thrd_t *thread, thrd_start_t f, void *arg)
+{
+    int err = start(thread, NULL, (void *(*)(void *))(void (*)(void))f, arg, true);
+    if (err < 0)
+        return REAL(thrd_create)(thread, f, arg);
+    return err == 0 ? thrd_success : err == EAGAIN || err == ENOMEM ? thrd_nomem : thrd_error;
+}
+
+static int join(pthread_t thread, void **result, uint64_t deadline)
+{
+    return runtime_mode == RUNTIME_ACTIVE ? thread_join(thread, result, deadline) : -ENOTSUP;
+}
+
+EXPORT int pthread_join(pthread_t thread, void **result)
+{
+    int err = join(thread, result, TIMER_NEVER);
+    return err == -ENOTSUP ? REAL(pthread_join)(thread, result) : -err;
+}
+
+EXPORT int pthread_tryjoin_np(pthread_t thread, void **result)
+{
+    int err = join(thread, result, 0);
+    return err == -ENOTSUP ? REAL(pthread_tryjoin_np)(thread, result) : -err;
+}
+
+EXPORT int pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock,
+                                const struct timespec *abstime)
+{
+    uint64_t deadline = TIMER_NEVER;
+    if (runtime_mode != RUNTIME_ACTIVE)
+        return REAL(pthread_clockjoin_np)(thread, result, clock, abstime);
+    if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME)
+        return EINVAL;
+    if (abstime && !deadline_from(clock, abstime, &deadline))
+        return EINVAL;
+    int err = join(thread, result, deadline ? deadline : 1);
+    return err == -ENOTSUP ? REAL(pthread_clockjoin_np)(thread, result, clock, abstime) : -err;
+}
+
+EXPORT int pthread_timedjoin_np(pthread_t thread, void **result, const struct timespec *abstime)
+{
+    return pthread_clockjoin_np(thread, result, CLOCK_REALTIME, abstime);
+}
+
+EXPORT int thrd_join(thrd_t thread, int *result)
+{
+    void *value;
+    int err = pthread_join(thread, &value);
+    if (!err && result)
+        *result = (int)(intptr_t)value;
+    return err ? thrd_error : thrd_success;
+}
+
+EXPORT int pthread_detach(pthread_t thread)
+{
+    int err = runtime_mode == RUNTIME_ACTIVE ? thread_detach(thread) : -ENOTSUP;
+    return err == -ENOTSUP ? REAL(pthread_detach)(thread) : -err;
+}
+
+EXPORT int thrd_detach(thrd_t thread)
+{
+    return pthread_detach(thread) ? thrd_error : thrd_success;
+}
+
+EXPORT _Noreturn void pthread_exit(void *result)
+{
+    thread_exit(result);
+}
+
+EXPORT _Noreturn void thrd_exit(int result)
+{
+    thread_exit((void *)(intptr_t)result);
+}
+
+/* A fiber of ours that thread names, or NULL. */
+static struct fiber *ours(pthread_t thread)
+{
+    if (runtime_mode != RUNTIME_ACTIVE)
+        return NULL;
+    struct fiber *f = fiber_of(thread);
+    return f && !(load_relaxed(&f->flags) & (FIBER_KERNEL | FIBER_FOREIGN | FIBER_BOUND)) ? f : NULL;
+}
+
+EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
+{
+    struct fiber *f = ours(thread);
+    if (!f || load_relaxed(&f->flags) & FIBER_MAIN)
+        return REAL(pthread_getattr_np)(thread, attr);
+    int err = pthread_attr_init(attr);
+    if (err)
+        return err;
+    pthread_attr_setguardsize(attr, f->stack.guard);
+    pthread_attr_setdetachstate(attr,
+                                f->detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
+    return pthread_attr_setstack(attr, f->stack.base, (size_t)(f->stack.top - f->stack.base));
+}
+
+EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
+{
+    int err = REAL(pthread_setattr_default_np)(attr);
+    pthread_attr_t now;
+    if (!err && runtime_mode == RUNTIME_ACTIVE && !pthread_getattr_default_np(&now)) {
+        size_t size, guard;
+        pthread_attr_getstacksize(&now, &size);
+        pthread_attr_getguardsize(&now, &guard);
+        pthread_attr_destroy(&now);
+        fiber_set_default_stack(size, guard);
+    }
+    return err;
+}
+
+EXPORT int pthread_setname_np(pthread_t thread, const char *name)
+{
+    struct fiber *f = ours(thread);
+    if (!f || load_relaxed(&f->flags) & FIBER_MAIN)
+        return REAL(pthread_setname_np)(thread, name);
+    size_t n = strnlen(name, sizeof f->name);
+    if (n == sizeof f->name)
+        return ERANGE;
+    memcpy(f->name, name, n + 1);
+    return 0;
+}
+
+EXPORT int pthread_getname_np(pthread_t thread, char *name, size_t size)
+{
+    struct fiber *f = ours(thread);
+    if (!f || load_relaxed(&f->flags) & FIBER_MAIN)
+        return REAL(pthread_getname_np)(thread, name, size);
+    if (size < sizeof f->name)
+        return ERANGE;
+    if (f->name[0]) {
+        memcpy(name, f->name, sizeof f->name);
+        return 0;
+    }
+    /* A thread starts with its creator's name: that of the process. */
+    memset(name, 0, size);
+    return sys_call(SYS_prctl, PR_GET_NAME, name) ? EINVAL : 0;
+}
+
+/* A signal for another fiber goes to the process: masks and handlers are the kernel's and shared, so
+ * some thread runs the handler. */
+EXPORT int pthread_kill(pthread_t thread, int sig)
+{
+    struct fiber *f = ours(thread);
+    if (!f || f == fiber_self)
+        return REAL(pthread_kill)(thread, sig);
+    if (sig < 0 || sig >= _NSIG)
+        return EINVAL;
+    if (sig == 0 || load_relaxed(&f->state) == FIBER_ENDED)
+        return 0;
+    return (int)-sys_call(SYS_kill, sys_call(SYS_getpid), sig);
+}
+
+EXPORT pid_t gettid(void)
+{
+    struct fiber *f = fiber_here();
+    return f ? (pid_t)f->tid : REAL(gettid)();
+}

@@ -1,0 +1,107 @@
+/* Sleeping and yielding: a timer on the proc, no system call of the fiber's own.
+ *
+ * Called on the program's stacks. A clock other than REALTIME and MONOTONIC (process CPU time, TAI)
+ * is libc's: the worker blocks and its proc is passed on. */
+#include "shim/calls.h"
+
+#include "sync/waitq.h"
+
+static void wake_up(struct worker *w, void *arg)
+{
+    sched_deliver(w ? w->proc : NULL, arg);
+}
+
+void fiber_sleep(struct fiber *self, uint64_t deadline)
+{
+    runtime_enter(self);
+    fiber_park_until(self, PARK_SLEEP, NULL, NULL, self, deadline, wake_up);
+    runtime_leave(self);
+}
+
+static uint64_t after(uint64_t sec, uint64_t nsec)
+{
+    return sec >= UINT64_MAX / NSEC_PER_SEC / 4 ? TIMER_NEVER - 1
+                                                : timer_now() + sec * NSEC_PER_SEC + nsec;
+}
+
+EXPORT int sched_yield(void)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(sched_yield)();
+    fiber_yield(self);
+    return 0;
+}
+
+EXPORT void thrd_yield(void)
+{
+    sched_yield();
+}
+
+EXPORT unsigned sleep(unsigned seconds)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(sleep)(seconds);
+    fiber_sleep(self, after(seconds, 0));
+    return 0;
+}
+
+EXPORT int usleep(useconds_t usec)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(usleep)(usec);
+    fiber_sleep(self, after(usec / 1000000, (uint64_t)usec % 1000000 * 1000));
+    return 0;
+}
+
+/* clock_nanosleep's convention: a positive error code. */
+static int clock_sleep(struct fiber *self, clockid_t clock, int flags, const struct timespec *time,
+                       struct timespec *left)
+{
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME) {
+        handoff_enter(self);
+        int err = REAL(clock_nanosleep)(clock, flags, time, left);
+        handoff_leave(self);
+        return err;
+    }
+    if (time->tv_nsec < 0 || time->tv_nsec >= (long)NSEC_PER_SEC)
+        return EINVAL;
+    uint64_t deadline;
+    if (flags & TIMER_ABSTIME) {
+        if (!deadline_from(clock, time, &deadline))
+            return EINVAL;
+    } else {
+        if (time->tv_sec < 0)
+            return EINVAL;
+        deadline = after((uint64_t)time->tv_sec, (uint64_t)time->tv_nsec);
+    }
+    if (deadline > timer_now())
+        fiber_sleep(self, deadline);
+    return 0;
+}
+
+EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
+                           struct timespec *left)
+{
+    struct fiber *self = fiber_here();
+    return self ? clock_sleep(self, clock, flags, time, left)
+                : REAL(clock_nanosleep)(clock, flags, time, left);
+}
+
+EXPORT int nanosleep(const struct timespec *time, struct timespec *left)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(nanosleep)(time, left);
+    return (int)set_errno(-clock_sleep(self, CLOCK_MONOTONIC, 0, time, left));
+}
+
+EXPORT int thrd_sleep(const struct timespec *time, struct timespec *left)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(thrd_sleep)(time, left);
+    return clock_sleep(self, CLOCK_MONOTONIC, 0, time, left) ? -2 : 0;
+}
