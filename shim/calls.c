@@ -57,17 +57,21 @@ void real_resolve(void)
 #define ARGS7(t, a, ...) a, ARGS6(__VA_ARGS__)
 
 #define BODY_OWN(ret, name, n, ...)
-#define BODY_HANDOFF(ret, name, n, ...)                                                            \
+#define BODY_PASSED(ret, name, n, enter, leave, ...)                                               \
     EXPORT ret name(DECL##n(__VA_ARGS__))                                                          \
     {                                                                                              \
         struct fiber *self = fiber_here();                                                         \
         if (!self)                                                                                 \
             return REAL(name)(ARGS##n(__VA_ARGS__));                                               \
         add_relaxed(&call_passed[CALL_##name], 1);                                                 \
-        handoff_enter(self);                                                                       \
+        enter(self);                                                                               \
         ret outcome = REAL(name)(ARGS##n(__VA_ARGS__));                                            \
-        handoff_leave(self);                                                                       \
+        leave(self);                                                                               \
         return outcome;                                                                            \
     }
+#define BODY_HANDOFF(ret, name, n, ...)                                                            \
+    BODY_PASSED(ret, name, n, handoff_enter, handoff_leave, __VA_ARGS__)
+#define BODY_BLOCK(ret, name, n, ...)                                                              \
+    BODY_PASSED(ret, name, n, handoff_block_enter, handoff_block_leave, __VA_ARGS__)
 #define CALL(class, ret, name, n, ...) BODY_##class(ret, name, n, __VA_ARGS__)
 #include "calls.def"

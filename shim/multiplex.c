@@ -81,9 +81,9 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
                 ts = (struct timespec){ (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
                 timeout = &ts;
             }
-            handoff_enter(self);
+            handoff_block_enter(self);
             r = sys_call(SYS_ppoll, fds, n, timeout, NULL, 8);
-            handoff_leave(self);
+            handoff_block_leave(self);
             return r;
         }
         r = sys_call(SYS_poll, fds, n, 0);
@@ -115,9 +115,9 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, c
                     timeout->tv_nsec >= (long)NSEC_PER_SEC))
         return (int)set_errno(-EINVAL);
     if (mask) {
-        handoff_enter(self);
+        handoff_block_enter(self);
         int r = REAL(ppoll)(fds, n, timeout, mask);
-        handoff_leave(self);
+        handoff_block_leave(self);
         return r;
     }
     return (int)set_errno(poll_until(self, fds, n, timespec_ns(timeout)));
@@ -211,9 +211,9 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
             uint64_t now = timer_now(), left = deadline > now ? deadline - now : 0;
             struct timespec ts = { (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
             restore(&s);
-            handoff_enter(self);
+            handoff_block_enter(self);
             result = sys_call(SYS_pselect6, n, r, w, e, deadline == TIMER_NEVER ? NULL : &ts, NULL);
-            handoff_leave(self);
+            handoff_block_leave(self);
             break;
         }
         restore(&s);
@@ -261,9 +261,9 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
                     timeout->tv_nsec >= (long)NSEC_PER_SEC))
         return (int)set_errno(-EINVAL);
     if (mask) {
-        handoff_enter(self);
+        handoff_block_enter(self);
         int result = REAL(pselect)(n, r, w, e, timeout, mask);
-        handoff_leave(self);
+        handoff_block_leave(self);
         return result;
     }
     return (int)set_errno(select_until(self, n, r, w, e, timespec_ns(timeout)));
@@ -296,8 +296,8 @@ EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeou
         return epoll_wait(epfd, events, max, timeout);
     if (!self)
         return REAL(epoll_pwait)(epfd, events, max, timeout, mask);
-    handoff_enter(self);
+    handoff_block_enter(self);
     int r = REAL(epoll_pwait)(epfd, events, max, timeout, mask);
-    handoff_leave(self);
+    handoff_block_leave(self);
     return r;
 }

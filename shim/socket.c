@@ -155,13 +155,24 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 
 /* ---- sending ---- */
 
+/* A local shutdown(SHUT_WR) of a full AF_UNIX socket is not reported by poll, though a kernel thread
+ * blocked in send would return: look again this often. */
+#define LOOK_AGAIN (250 * NSEC_PER_MSEC)
+
+static long wait_for_room(struct fiber *self, int fd, uint64_t deadline)
+{
+    uint64_t look = timer_now() + LOOK_AGAIN;
+    long ready = poller_wait(self, fd, POLLOUT, deadline < look ? deadline : look, PARK_WRITE);
+    return ready == -ETIME && look < deadline ? 0 : ready;
+}
+
 /* The rest of a blocking send, from a point where the socket had no room. done: sent before; an
  * error after that is reported by the next call, without a signal. */
 static ssize_t send_rest(struct fiber *self, int fd, const char *buf, size_t n, int flags,
                          const struct sockaddr *addr, socklen_t len, size_t done, uint64_t deadline)
 {
     for (int futile = 0;;) {
-        long ready = poller_wait(self, fd, POLLOUT, deadline, PARK_WRITE);
+        long ready = wait_for_room(self, fd, deadline);
         if (ready < 0)
             return done ? (ssize_t)done : timed_out(ready);
         ssize_t r = sys_call(SYS_sendto, fd, buf + done, n - done,
@@ -173,7 +184,7 @@ static ssize_t send_rest(struct fiber *self, int fd, const char *buf, size_t n, 
             futile = 0;
         } else if (r != -EAGAIN) {
             return done ? (ssize_t)done : r;
-        } else if (++futile == 3) {
+        } else if (ready && ++futile == 3) {
             /* Writable, yet no room: a datagram for a full peer that poll does not know of. */
             handoff_enter(self);
             r = sys_call(SYS_sendto, fd, buf + done, n - done, flags, addr, len);
@@ -215,7 +226,7 @@ ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int
         }
         if (done > 0)
             break;
-        long ready = poller_wait(self, fd, POLLOUT, deadline, PARK_WRITE);
+        long ready = wait_for_room(self, fd, deadline);
         if (ready < 0)
             return timed_out(ready);
     }

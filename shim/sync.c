@@ -17,6 +17,19 @@
 
 /* ---- mutex ---- */
 
+/* Priority protocols need kernel threads of different priorities, which fibers are not: a mutex with
+ * one is made as a plain one, in shared memory too, so that both sides of it agree. */
+EXPORT int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
+{
+    int err = REAL(pthread_mutex_init)(mutex, attr);
+    struct mutex *m = (struct mutex *)mutex;
+    if (!err && runtime_mode != RUNTIME_DIRECT && (m->kind & MUTEX_PROTOCOL)) {
+        m->kind &= ~MUTEX_PROTOCOL;
+        store_relaxed(&m->lock, 0);
+    }
+    return err;
+}
+
 EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     return -mutex_lock((struct mutex *)mutex);

@@ -168,6 +168,44 @@ EXPORT int pthread_getname_np(pthread_t thread, char *name, size_t size)
     return sys_call(SYS_prctl, PR_GET_NAME, name) ? EINVAL : 0;
 }
 
+/* ---- per-thread signal state that the kernel keeps for the worker ---- */
+
+static int change_mask(struct fiber *self, int how, const sigset_t *set, sigset_t *old)
+{
+    int err = REAL(pthread_sigmask)(how, set, old);
+    if (!err && set) { /* the fiber is on this worker until it enters the runtime */
+        sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &self->sigmask, 8);
+        self->worker->sigmask = self->sigmask;
+    }
+    return err;
+}
+
+EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+    struct fiber *self = fiber_here();
+    return self ? change_mask(self, how, set, old) : REAL(pthread_sigmask)(how, set, old);
+}
+
+EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+    struct fiber *self = fiber_here();
+    return self ? (int)set_errno(-change_mask(self, how, set, old))
+                : REAL(sigprocmask)(how, set, old);
+}
+
+EXPORT int sigaltstack(const stack_t *stack, stack_t *old)
+{
+    struct fiber *self = fiber_here();
+    int r = REAL(sigaltstack)(stack, old);
+    if (self && stack && r == 0) {
+        bool none = stack->ss_flags & SS_DISABLE;
+        self->alt_sp = self->worker->alt_sp = none ? NULL : stack->ss_sp;
+        self->alt_size = stack->ss_size;
+        self->alt_flags = stack->ss_flags;
+    }
+    return r;
+}
+
 /* A signal for another fiber goes to the process: masks and handlers are the kernel's and shared, so
  * some thread runs the handler. */
 EXPORT int pthread_kill(pthread_t thread, int sig)

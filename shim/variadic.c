@@ -54,17 +54,9 @@ static long futex(uint32_t *addr, int op, uint32_t value, const struct timespec 
     case FUTEX_WAKE_BITSET:
         return value3 ? waitq_wake(addr, n ? n : 1, value3) : -EINVAL;
     case FUTEX_REQUEUE:
-    case FUTEX_CMP_REQUEUE: {
-        if ((op & FUTEX_CMD_MASK) == FUTEX_CMP_REQUEUE &&
-            load_seq((_Atomic uint32_t *)addr) != value3)
-            return -EAGAIN;
-        /* Those that would be moved are woken: a futex wake-up may always be spurious, and whoever
-         * still has to wait then waits at the second address by itself. */
-        uint64_t move = (uint32_t)(uintptr_t)ts;
-        uint64_t all = (uint64_t)n + move;
-        (void)addr2;
-        return waitq_wake(addr, all > INT_MAX ? INT_MAX : (int)all, WAITQ_ANY);
-    }
+    case FUTEX_CMP_REQUEUE:
+        return waitq_requeue((_Atomic uint32_t *)addr, addr2, n, (int)(uintptr_t)ts,
+                             (op & FUTEX_CMD_MASK) == FUTEX_CMP_REQUEUE, value3);
     case FUTEX_WAKE_OP: {
         int oparg = (int)(value3 << 8) >> 20, cmparg = (int)(value3 << 20) >> 20, old;
         _Atomic int *word = (_Atomic int *)(void *)addr2;
@@ -139,6 +131,17 @@ EXPORT long syscall(long nr, ...)
         return set_errno(arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
     if (nr == SYS_gettid)
         return (long)self->tid;
+    /* Our tids mean nothing to the kernel: a signal for the caller goes to its kernel thread, one for
+     * another fiber to the process. */
+    struct fiber *target = nr == SYS_tgkill ? fiber_of_tid((uint32_t)a[1])
+                           : nr == SYS_tkill ? fiber_of_tid((uint32_t)a[0])
+                                             : NULL;
+    if (target && nr == SYS_tgkill)
+        return set_errno(target == self ? sys_call(SYS_tgkill, a[0], sys_call(SYS_gettid), a[2])
+                                        : sys_call(SYS_kill, a[0], a[2]));
+    if (target)
+        return set_errno(target == self ? sys_call(SYS_tkill, sys_call(SYS_gettid), a[1])
+                                        : sys_call(SYS_kill, sys_call(SYS_getpid), a[1]));
     if (nr == SYS_sched_yield) {
         fiber_yield(self);
         return 0;
@@ -158,11 +161,11 @@ EXPORT int fcntl(int fd, int cmd, ...)
     void *arg = va_arg(ap, void *);
     va_end(ap);
     struct fiber *self = fiber_here();
-    if (self)
-        handoff_enter(self);
+    if (!self || (cmd != F_SETLKW && cmd != F_OFD_SETLKW))
+        return (int)set_errno(sys_call(SYS_fcntl, fd, cmd, arg));
+    handoff_block_enter(self);
     long r = sys_call(SYS_fcntl, fd, cmd, arg);
-    if (self)
-        handoff_leave(self);
+    handoff_block_leave(self);
     return (int)set_errno(r);
 }
 

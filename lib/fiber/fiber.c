@@ -55,13 +55,22 @@ void fiber_default_stack(size_t *size, size_t *guard)
     *guard = load_relaxed(&pool.default_guard);
 }
 
+/* Slot number to fiber, for tids that come back through system calls; address space only. */
+static struct fiber *by_slot[MAX_SLOTS];
+
+struct fiber *fiber_of_tid(uint32_t tid)
+{
+    struct fiber *f = tid > PID_MAX && tid < TID_LIMIT ? by_slot[(tid - PID_MAX) % MAX_SLOTS] : NULL;
+    return f && f->tid == tid && load_relaxed(&f->state) != FIBER_FREE ? f : NULL;
+}
+
 static void next_tid(struct fiber *f)
 {
     uint32_t slot = (f->tid - PID_MAX) % MAX_SLOTS, generation = (f->tid - PID_MAX) / MAX_SLOTS;
     f->tid = PID_MAX + (generation + 1) % GENERATIONS * MAX_SLOTS + slot;
 }
 
-static struct fiber *fresh(size_t size, size_t guard, bool exact)
+static struct fiber *fresh(size_t size, size_t guard)
 {
     struct stack s;
     lock_acquire(&pool.lock);
@@ -70,7 +79,7 @@ static struct fiber *fresh(size_t size, size_t guard, bool exact)
     if (room)
         pool.slots = slot;
     lock_release(&pool.lock);
-    if (!room || stack_make(&s, size, guard, exact))
+    if (!room || stack_make(&s, size, guard))
         return NULL;
     struct fiber *f = (struct fiber *)s.top;
     uintptr_t tp = tcb_make(s.slot + s.slot_size);
@@ -78,6 +87,7 @@ static struct fiber *fresh(size_t size, size_t guard, bool exact)
         return NULL; /* the slot is lost; so is libc's memory */
     f->tp = tp;
     f->tid = PID_MAX + slot;
+    by_slot[slot] = f;
     f->stack = s;
     return f;
 }
@@ -87,15 +97,12 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     /* Live fibers count against the limit; pooled ones do not. */
     uint32_t live = add_relaxed(&fiber_live, 1) + 1;
     struct fiber *f = NULL;
-    bool exact = size && !user;
-    size_t slot_size = user ? 0 : size, slot_guard = user ? 0 : guard;
-    if (!size)
-        slot_size = load_relaxed(&pool.default_stack);
-    int c = user ? stack_class(1, 0, false) : stack_class(slot_size, slot_guard, exact);
+    /* With a stack of the program's own the slot only holds TCB, TLS and struct fiber. */
+    size_t slot_size = user ? 1 : size ? size : load_relaxed(&pool.default_stack);
+    size_t slot_guard = user ? 0 : guard;
+    int c = stack_class(slot_size, slot_guard);
     if (live > pool.max || c < 0)
         goto fail;
-    if (user)
-        slot_size = 1;
 
     if (pool.free[c]) { /* a hint, looked at again under the lock */
         lock_acquire(&pool.lock);
@@ -106,7 +113,7 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     if (f) {
         tcb_reset(f->tp);
         next_tid(f);
-    } else if (!(f = fresh(slot_size, slot_guard, exact))) {
+    } else if (!(f = fresh(slot_size, slot_guard))) {
         goto fail;
     }
     f->stack.user = false;
@@ -135,6 +142,8 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     f->detached = f->ended = f->exiting = f->c11 = false;
     f->joiner = NULL;
     f->name[0] = 0;
+    f->alt_sp = NULL;
+    f->sigmask = 0;
     lock_init(&f->lock);
     add_relaxed(&fiber_created, 1);
     uint32_t most = load_relaxed(&fiber_most);

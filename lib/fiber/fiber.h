@@ -41,7 +41,8 @@ enum fiber_state { FIBER_FREE, FIBER_RUNNABLE, FIBER_RUNNING, FIBER_PARKED, FIBE
     X(WRITE, "write")                                                                              \
     X(ACCEPT, "accept")                                                                            \
     X(CONNECT, "connect")                                                                          \
-    X(POLL, "poll")
+    X(POLL, "poll")                                                                                \
+    X(SYSCALL, "blocking call")
 enum park_reason {
 #define X(id, name) PARK_##id,
     PARK_REASONS(X)
@@ -84,6 +85,12 @@ struct fiber {
     struct fiber *joiner;
     pthread_t handle; /* of a bound thread's kernel thread */
 
+    /* What the kernel keeps per thread and a worker changes when it resumes another fiber. */
+    uint64_t sigmask;
+    void *alt_sp; /* alternate signal stack; NULL: none */
+    size_t alt_size;
+    int alt_flags;
+
     struct stack stack;
     char name[16];
 };
@@ -98,6 +105,9 @@ static inline pthread_t fiber_thread(const struct fiber *f)
 {
     return f->flags & FIBER_BOUND ? f->handle : (pthread_t)f->tp;
 }
+
+/* The fiber that has this tid, or NULL. */
+struct fiber *fiber_of_tid(uint32_t tid);
 
 /* A new fiber with a stack of the given kind, state FREE, or NULL (no memory, address space or
  * RADDLE_MAX_THREADS reached). Takes libc locks: call outside the runtime.

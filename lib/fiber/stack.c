@@ -43,15 +43,9 @@ void stack_no_guard_install(void)
     store_relaxed(&pool.guard_install, false);
 }
 
-/* exact: the caller asked for this size, so everything of ours comes on top. A default-size stack
- * is, as with NPTL, the whole of the slot. */
-int stack_class(size_t size, size_t guard, bool exact)
+int stack_class(size_t size, size_t guard)
 {
-    size_t need = size;
-    if (exact)
-        need += guard + pool.head + SIGNAL_ROOM;
-    else if (need < guard + pool.head + 4 * PAGE)
-        need = guard + pool.head + 4 * PAGE;
+    size_t need = size + ALIGN_UP(guard, PAGE) + pool.head + SIGNAL_ROOM;
     if (need < size || need > 1ul << (STACK_CLASSES - 1))
         return -1;
     int c = MIN_CLASS;
@@ -130,9 +124,9 @@ int stack_set_guard(struct stack *s, size_t guard)
     return 0;
 }
 
-int stack_make(struct stack *s, size_t size, size_t guard, bool exact)
+int stack_make(struct stack *s, size_t size, size_t guard)
 {
-    int c = stack_class(size, guard, exact);
+    int c = stack_class(size, guard);
     char *slot = c < 0 ? NULL : carve(c);
     if (!slot)
         return -ENOMEM;

@@ -21,8 +21,8 @@ struct stack {
 void stack_init(size_t head);
 
 /* Fills s with a slot whose stack has at least size bytes above a guard of at least guard bytes
- * (0: none). Returns 0 or -ENOMEM. fresh tells whether the top part is still zeroed. */
-int stack_make(struct stack *s, size_t size, size_t guard, bool exact);
+ * (0: none); what the runtime needs comes on top. Returns 0 or -ENOMEM. */
+int stack_make(struct stack *s, size_t size, size_t guard);
 
 /* Guard pages of a reused slot are changed only when their size differs. */
 int stack_set_guard(struct stack *s, size_t guard);
@@ -34,7 +34,7 @@ void stack_trim(struct stack *s, size_t keep);
 void stack_no_guard_install(void);
 
 /* The smallest class whose slots serve such a stack. */
-int stack_class(size_t size, size_t guard, bool exact);
+int stack_class(size_t size, size_t guard);
 #define STACK_CLASSES 34
 
 #endif

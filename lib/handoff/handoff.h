@@ -21,4 +21,15 @@ static inline void handoff_leave(struct fiber *self)
         handoff_wait_turn(self);
 }
 
+/* The same around a call that is known to block long, or that must not be interrupted by a rescue
+ * (sched/monitor.c): when requests are in flight on the worker's ring, the fiber moves to a kernel
+ * thread without a ring for the call. May park. */
+void handoff_block_enter(struct fiber *self);
+static inline void handoff_block_leave(struct fiber *self)
+{
+    handoff_leave(self);
+}
+
+void handoff_after_fork(void);
+
 #endif

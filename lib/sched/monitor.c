@@ -143,7 +143,7 @@ static bool look_at_proc(struct proc *p, uint64_t now)
 static void look_at_rings(void)
 {
     for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
-        if (!w->proc && load_relaxed(&w->cur) && !load_relaxed(&w->in_runtime) &&
+        if (!w->proc && !w->blocker && load_relaxed(&w->cur) && !load_relaxed(&w->in_runtime) &&
             sched_poller->stuck(w))
             rescue(w);
 }

@@ -178,8 +178,9 @@ static void requeue(struct worker *w, void *arg)
 
 static void requeue_global(struct worker *w, void *arg)
 {
-    (void)w;
     sched_deliver(NULL, arg);
+    if (w->blocker)
+        sched_wake_one();
 }
 
 void fiber_yield(struct fiber *self)
@@ -231,12 +232,15 @@ struct worker *runtime_enter_slow(struct fiber *self)
     lock_release(&w->retake_lock);
     if (!taken)
         return w;
-    lock_acquire(&sched.lock);
-    bool got = proc_take_idle_locked(w);
-    lock_release(&sched.lock);
-    if (got)
-        return w;
-    /* Every proc is busy: queue up like everybody else. The worker becomes a spare. */
+    if (!w->blocker) {
+        lock_acquire(&sched.lock);
+        bool got = proc_take_idle_locked(w);
+        lock_release(&sched.lock);
+        if (got)
+            return w;
+    }
+    /* Every proc is busy: queue up like everybody else. The worker becomes a spare, or goes back to
+     * its own loop if it only runs blocking calls. */
     switch_from(self, NULL, requeue_global, self);
     return self->worker;
 }

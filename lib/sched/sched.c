@@ -223,6 +223,7 @@ static void sleep_idle(struct worker *w)
 {
     struct proc *p = w->proc;
     bool searching = w->spinning;
+    worker_idle_signals(w);
     lock_acquire(&sched.lock);
     if (load_relaxed(&sched.nglobal)) {
         lock_release(&sched.lock);

@@ -53,8 +53,11 @@ struct worker {
     struct lock retake_lock;
     _Atomic uint32_t wake; /* WAKE_ bits: nonzero ends its sleep; the poller waits on it */
     bool spinning;
+    bool blocker; /* runs blocking calls only: no ring, never a proc (handoff/blocker.c) */
     uint32_t id;
     uint32_t ktid;
+    uint64_t sigmask; /* what the kernel has for this thread */
+    void *alt_sp;
     uint32_t random;
     struct ring *ring;      /* the poller's */
     struct worker *next;    /* spare list, sched.lock */
@@ -78,7 +81,7 @@ struct sched {
     _Atomic uint32_t nworkers, most_workers;
     uint32_t max_workers;
     uint32_t next_worker_id;
-    _Atomic uint64_t handoffs, foreign_readies, rescues;
+    _Atomic uint64_t handoffs, foreign_readies, rescues, moves;
     _Atomic bool active;
     bool membarrier; /* the kernel orders other CPUs for us */
 };
@@ -130,10 +133,18 @@ static inline struct worker *runtime_enter(struct fiber *self)
     return w;
 }
 
+/* Makes the kernel thread's signal mask and alternate stack those of the fiber. */
+void worker_take_signals(struct worker *w, struct fiber *f);
+
 static inline void runtime_leave(struct fiber *self)
 {
-    if (likely(!(load_relaxed(&self->flags) & FIBER_DIRECT)))
-        store_release(&self->worker->in_runtime, 0); /* partner: the monitor's read after membarrier */
+    if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT))
+        return;
+    struct worker *w = self->worker;
+    store_release(&w->in_runtime, 0); /* partner: the monitor's read after its membarrier */
+    /* Outside the runtime, because a signal that becomes deliverable runs the program's handler. */
+    if (unlikely(self->sigmask != w->sigmask || self->alt_sp != w->alt_sp))
+        worker_take_signals(w, self);
 }
 
 /* ---- park and ready (park.c) ---- */
@@ -197,6 +208,8 @@ struct worker *worker_make(void);
 int monitor_start(void);
 void monitor_kick(void);
 void sched_after_fork(void);
+void worker_idle_signals(struct worker *w);
+extern struct fiber *sched_main_fiber;
 void handoff_proc(struct proc *p);
 
 #define LOCAL_PASS 61u /* switches between two looks at the global queue, timers and poller */

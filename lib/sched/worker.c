@@ -9,6 +9,7 @@
 #include "sched/sched.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include "arch/syscall.h"
@@ -46,6 +47,35 @@ static void say_once(const char *line)
         log_line("%s", line);
 }
 
+struct fiber *sched_main_fiber;
+
+void worker_take_signals(struct worker *w, struct fiber *f)
+{
+    if (f->alt_sp != w->alt_sp) {
+        stack_t alt = { .ss_sp = f->alt_sp, .ss_size = f->alt_size, .ss_flags = f->alt_flags };
+        if (!f->alt_sp)
+            alt.ss_flags = SS_DISABLE;
+        /* EPERM: a handler runs on it right now; the next leave tries again. */
+        if (sys_call(SYS_sigaltstack, &alt, NULL) == 0)
+            w->alt_sp = f->alt_sp;
+    }
+    if (f->sigmask != w->sigmask) {
+        w->sigmask = f->sigmask;
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &f->sigmask, NULL, 8);
+    }
+}
+
+/* An idle worker must not keep signals blocked that the main thread would take: the kernel gives a
+ * process-directed signal to any thread that has it unblocked. */
+void worker_idle_signals(struct worker *w)
+{
+    struct fiber *f = sched_main_fiber;
+    if (f && w->sigmask != f->sigmask) {
+        w->sigmask = f->sigmask;
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &w->sigmask, NULL, 8);
+    }
+}
+
 /* Entry of workers other than 0. */
 static void *worker_main(void *arg)
 {
@@ -53,6 +83,7 @@ static void *worker_main(void *arg)
     tcb_leave_rseq();
     w->tp = arch_tp_get();
     w->ktid = (uint32_t)sys_call(SYS_gettid);
+    sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &w->sigmask, 8);
     if (sched_poller->open(w)) {
         say_once("a worker could not set up its poller (locked-memory limit?); fewer threads can "
                  "block in system calls at once");
@@ -150,6 +181,16 @@ static int worker0_start(struct fiber *main_fiber, struct proc *p)
     int err = sched_poller->open(w);
     if (err)
         return err;
+    stack_t alt = { .ss_flags = SS_DISABLE };
+    sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &w->sigmask, 8);
+    sys_call(SYS_sigaltstack, NULL, &alt);
+    main_fiber->sigmask = w->sigmask;
+    if (!(alt.ss_flags & SS_DISABLE)) {
+        main_fiber->alt_sp = w->alt_sp = alt.ss_sp;
+        main_fiber->alt_size = alt.ss_size;
+        main_fiber->alt_flags = alt.ss_flags & ~SS_ONSTACK;
+    }
+    sched_main_fiber = main_fiber;
     worker0 = w;
     w->sched_sp = arch_stack_init(top, worker0_main);
     w->proc = p;

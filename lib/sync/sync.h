@@ -28,7 +28,8 @@ struct mutex {
     int32_t kind;
 };
 #define MUTEX_TYPE 3
-#define MUTEX_LIBC (16 | 128)        /* robust, process-shared */
+#define MUTEX_PROTOCOL (32 | 64) /* priority inheritance, ceiling */
+#define MUTEX_LIBC (16 | 128)    /* robust, process-shared */
 #define MUTEX_NOT_NORMAL (MUTEX_TYPE | MUTEX_LIBC) /* ignoring elision and protocol bits */
 
 int mutex_lock_slow(struct mutex *m, uint64_t deadline);

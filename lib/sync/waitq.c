@@ -190,6 +190,50 @@ int waitq_wake(const void *key, int n, uint32_t bits)
     return count;
 }
 
+int waitq_requeue(_Atomic uint32_t *from, const void *to, int n, int move, bool check,
+                  uint32_t expected)
+{
+    struct fiber *self = fiber_current();
+    struct bucket *a = waitq_bucket((const void *)from), *b = waitq_bucket(to);
+    struct wake_list woken = { 0 };
+    int count = 0;
+    runtime_enter(self);
+    /* Both locks, the lower address first. */
+    lock_acquire(a <= b ? &a->lock : &b->lock);
+    if (a != b)
+        lock_acquire(a <= b ? &b->lock : &a->lock);
+    prepare(a);
+    prepare(b);
+    if (check && load_seq(from) != expected) {
+        count = -EAGAIN;
+    } else {
+        for (struct list *node = a->waiters.next, *next; node != &a->waiters && count < n + move;
+             node = next) {
+            struct waiter *x = container_of(node, struct waiter, node);
+            next = node->next;
+            if (x->key != (const void *)from)
+                continue;
+            if (count++ < n) {
+                waitq_take(a, x);
+                wake_list_add(&woken, x);
+                continue;
+            }
+            x->key = to;
+            if (a != b) {
+                list_remove(node);
+                list_push_back(&b->waiters, node);
+                atomic_fetch_sub_explicit(&a->count, 1, memory_order_relaxed);
+                add_relaxed(&b->count, 1);
+                x->bucket = b;
+            }
+        }
+    }
+    if (a != b)
+        lock_release(&b->lock);
+    waitq_unlock_and_wake(self, a, &woken);
+    return count;
+}
+
 void waitq_after_fork(void)
 {
     memset(table, 0, sizeof table);

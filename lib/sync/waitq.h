@@ -47,6 +47,11 @@ int waitq_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t bits, uint64_
  * key is not read: the object may be unmapped already. */
 int waitq_wake(const void *key, int n, uint32_t bits);
 
+/* futex(2)'s REQUEUE and CMP_REQUEUE: wakes up to n waiters of from and moves up to move more to the
+ * queue of to. With check: -EAGAIN unless *from == expected. Returns how many were woken or moved. */
+int waitq_requeue(_Atomic uint32_t *from, const void *to, int n, int move, bool check,
+                  uint32_t expected);
+
 /* ---- for objects that decide under the bucket's lock ----
  * enter: inside the runtime with the bucket locked; then either leave, or queue-and-park, which
  * does both. */

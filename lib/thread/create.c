@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
+#include "arch/syscall.h"
 #include "base/option.h"
 #include "libc/tcb.h"
 #include "sched/sched.h"
@@ -77,6 +79,16 @@ static int read_attributes(const pthread_attr_t *attr, struct thread_attributes 
     return 0;
 }
 
+/* A thread starts with its creator's signal mask. */
+static uint64_t creator_mask(void)
+{
+    struct fiber *self = fiber_current();
+    uint64_t mask = self->sigmask;
+    if (load_relaxed(&self->flags) & FIBER_DIRECT)
+        sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, 8);
+    return mask;
+}
+
 int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg,
                   bool c11)
 {
@@ -91,6 +103,7 @@ int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(
     f->arg = arg;
     f->c11 = c11;
     f->detached = a.detached;
+    f->sigmask = creator_mask();
     *thread = (pthread_t)f->tp; /* before the fiber can run: it may look at it */
     thread_count(1);
     struct fiber *self = fiber_current();

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/option.h"
 #include "libc/tcb.h"
+#include "handoff/handoff.h"
 #include "poller/poller.h"
 #include "thread/internal.h"
 
@@ -124,8 +125,10 @@ void runtime_after_fork(struct fiber *self)
     store_relaxed(&self->flags, FIBER_KERNEL | FIBER_MAIN);
     store_relaxed(&self->in_syscall, 0);
     store_relaxed(&self->kernel_word, 0);
+    sched_main_fiber = NULL;
     sched_after_fork();
     waitq_after_fork();
+    handoff_after_fork();
     fiber_after_fork(self);
     tcb_after_fork();
     thread_count(1 - thread_count(0));

@@ -4,6 +4,7 @@
  */
 #include "check.h"
 
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -12,10 +13,19 @@ enum { PAGE = 4096, GUARD = 64 * 1024, STACK = 256 * 1024 };
 
 /* How far below a local of the thread the last writable page begins. */
 static volatile uintptr_t *reach;
+static sem_t go, never;
+
+static void *waits(void *argument)
+{
+    sem_wait(&never);
+    return argument;
+}
 
 static void *finds_end(void *argument)
 {
     volatile char local = 0;
+
+    sem_wait(&go);
     uintptr_t page = (uintptr_t)&local & ~(uintptr_t)(PAGE - 1);
 
     for (;; page -= PAGE) {
@@ -28,6 +38,8 @@ static void *finds_end(void *argument)
 static void *writes_below_end(void *argument)
 {
     volatile char local = 0;
+
+    sem_wait(&go);
     uintptr_t end = ((uintptr_t)&local & ~(uintptr_t)(PAGE - 1)) -
                     (*reach & ~(uintptr_t)(PAGE - 1));
 
@@ -47,8 +59,16 @@ static int dies_of(void *(*body)(void *), void *argument)
         OK(pthread_attr_init(&attr));
         OK(pthread_attr_setstacksize(&attr, STACK));
         OK(pthread_attr_setguardsize(&attr, GUARD));
-        OK(pthread_create(&thread, &attr, body, argument));
-        finish(thread);
+        SYS(sem_init(&go, 0, 0));
+        SYS(sem_init(&never, 0, 0));
+        /* Neighbours on both sides: what lies beyond a guard that is too small is writable. */
+        for (int i = 0; i < 7; i++) {
+            void *(*neighbour)(void *) = i == 3 ? body : waits;
+
+            OK(pthread_create(&thread, &attr, neighbour, argument));
+        }
+        sem_post(&go);
+        nap(20000);
         _exit(0);
     }
     int status = reap(child);

@@ -4,6 +4,7 @@
  */
 #include "check.h"
 
+#include <sched.h>
 #include <semaphore.h>
 #include <sys/mman.h>
 
@@ -19,9 +20,18 @@ static sem_t given, taken;
 
 /* Drops a reference; the last one out unmaps the object, while the other thread may still be in
  * the last instructions of its own unlock. */
-static void drop(struct object *object)
+static void drop(struct object *object, int patient)
 {
-    OK(pthread_mutex_lock(&object->mutex));
+    /* Half of them not asleep, so as to be as quick as possible after the unlock. */
+    for (int k = 1; pthread_mutex_trylock(&object->mutex) != 0; k++) {
+        if (patient) {
+            OK(pthread_mutex_lock(&object->mutex));
+            break;
+        }
+        if (k % 1000 == 0) {
+            sched_yield();
+        }
+    }
     int left = --object->references;
     OK(pthread_mutex_unlock(&object->mutex));
     if (left == 0) {
@@ -36,7 +46,7 @@ static void *body(void *argument)
         sem_wait(&given);
         struct object *object = current;
         sem_post(&taken);
-        drop(object);
+        drop(object, i % 2);
     }
     return argument;
 }
@@ -57,7 +67,7 @@ int main(void)
         sem_post(&given);
         sem_wait(&taken);
         sem_wait(&taken);
-        drop(mine);
+        drop(mine, i / 2 % 2);
     }
     finish(threads[0]);
     finish(threads[1]);

@@ -4,6 +4,7 @@
  */
 #include "check.h"
 
+#include <sched.h>
 #include <semaphore.h>
 #include <sys/mman.h>
 
@@ -33,7 +34,16 @@ int main(void)
         SYS(sem_init(sem, 0, 0));
         __atomic_store_n(&handed, sem, __ATOMIC_SEQ_CST);
         SYS(sem_post(&given));
-        SYS(sem_wait(sem));
+        if (i % 2) {
+            SYS(sem_wait(sem));
+        } else {
+            /* Not asleep, so as to be as quick as possible after the post. */
+            for (int k = 0; sem_trywait(sem) != 0; k++) {
+                if (k % 1000 == 999) {
+                    sched_yield();
+                }
+            }
+        }
         SYS(sem_destroy(sem));
         SYS(munmap(sem, PAGE));
     }

@@ -61,10 +61,12 @@ void *arch_stack_init(void *top, void (*entry)(void))
     *--sp = 0;               /* r14 */
     *--sp = 0;               /* r15 */
     /* A new thread starts with its creator's rounding mode and exception masks, as after clone. */
-    uint32_t mxcsr, cw = 0;
+    uint32_t mxcsr;
+    uint16_t cw, sw;
     __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
     __asm__ volatile("fnstcw %0" : "=m"(cw));
-    *--sp = (uint64_t)cw << 32 | mxcsr;
+    __asm__ volatile("fnstsw %0" : "=m"(sw));
+    *--sp = (uint64_t)(sw & 0x3f) << 48 | (uint64_t)cw << 32 | mxcsr;
     return sp;
 }
 

@@ -5,7 +5,8 @@
  * instructions stack and thread pointer belong to different fibers, so nothing here may touch
  * thread-local storage. The symbols arch_switch_begin/end bound that window for a signal handler.
  *
- * Floating-point control words are only loaded when they differ: the loads serialise.
+ * Floating-point state is only loaded when it differs: the loads serialise. Exception flags count as
+ * state: each thread has its own.
  */
     .text
 
@@ -17,18 +18,19 @@
     pushq %r14
     pushq %r15
     subq $8, %rsp
+    fnstsw %ax                  /* of the status word only the exception flags are state */
+    andl $0x3f, %eax
     stmxcsr (%rsp)
     fnstcw 4(%rsp)
+    movw %ax, 6(%rsp)
     movq (%rsp), %rax           /* ours, to compare with theirs */
     movq %rsp, (%rdi)
     .endm
 
     .macro RESTORE
     cmpq (%rsp), %rax
-    je 1f
-    ldmxcsr (%rsp)
-    fldcw 4(%rsp)
-1:  addq $8, %rsp
+    jne arch_load_fp
+    addq $8, %rsp
     popq %r15
     popq %r14
     popq %r13
@@ -37,6 +39,31 @@
     popq %rbp
     ret
     .endm
+
+/* The rare half of RESTORE: floating-point control words or exception flags differ. */
+    .type arch_load_fp, @function
+    .p2align 4
+arch_load_fp:
+    .cfi_startproc simple
+    ldmxcsr (%rsp)
+    subq $32, %rsp
+    fnstenv (%rsp)
+    movw 36(%rsp), %ax
+    movw %ax, (%rsp)            /* control word */
+    movw 38(%rsp), %ax
+    movw %ax, 4(%rsp)           /* status word: exception flags, empty stack */
+    fldenv (%rsp)
+    addq $32, %rsp
+    addq $8, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+    .cfi_endproc
+    .size arch_load_fp, . - arch_load_fp
 
     .globl arch_switch_begin
     .hidden arch_switch_begin
