@@ -83,10 +83,10 @@ ssize_t socket_send(struct fiber *self, int fd, const void *buf, size_t n, int f
 ssize_t socket_recvmsg(struct fiber *self, int fd, struct msghdr *msg, int flags);
 ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int flags);
 
-/* Sleeps until deadline (ns of CLOCK_MONOTONIC). */
-void fiber_sleep(struct fiber *self, uint64_t deadline);
+/* Sleeps until deadline (ns of CLOCK_MONOTONIC); true: ended early by fiber_interrupt. */
+bool fiber_sleep(struct fiber *self, uint64_t deadline);
 
-/* pthread_cancel'led threads end here. */
+/* Counters to stderr. */
 void stats_print(void);
 
 #endif

@@ -6,16 +6,12 @@
 
 #include "sync/waitq.h"
 
-static void wake_up(struct worker *w, void *arg)
+/* A wait on an address that nobody wakes. */
+bool fiber_sleep(struct fiber *self, uint64_t deadline)
 {
-    sched_deliver(w ? w->proc : NULL, arg);
-}
-
-void fiber_sleep(struct fiber *self, uint64_t deadline)
-{
-    runtime_enter(self);
-    fiber_park_until(self, PARK_SLEEP, NULL, NULL, self, deadline, wake_up);
-    runtime_leave(self);
+    struct waiter x = { .bits = WAITQ_ANY };
+    struct bucket *b = waitq_enter(self, &x);
+    return waitq_park(self, b, &x, &x, false, deadline, PARK_SLEEP) == -EINTR;
 }
 
 static uint64_t after(uint64_t sec, uint64_t nsec)

@@ -72,6 +72,9 @@ struct fiber {
     _Atomic uint32_t kernel_word; /* FIBER_KERNEL: 0 waiting, 1 ready */
 
     _Atomic uint32_t in_syscall; /* entered a call that may block the worker (handoff.h) */
+    /* A park that may be ended early: what to call for that, see fiber_interrupt. */
+    _Atomic(struct interruption *) interruption;
+    _Atomic uint32_t interrupted; /* the current park was ended by fiber_interrupt */
     uint8_t park_reason;
     uint8_t yield_count;
     const void *park_object;

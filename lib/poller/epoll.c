@@ -292,9 +292,9 @@ static long epoll_io(struct fiber *self, struct io *io, uint64_t deadline)
         /* Regular files are always ready and cannot be registered. */
         return err == -EPERM ? (long)(io->flags & (POLLIN | POLLOUT)) : err;
     }
-    fiber_park_until(self, io->reason, &x, unlock, &x, deadline, expire);
+    bool early = fiber_park_interruptible(self, io->reason, &x, unlock, &x, deadline, expire);
     runtime_leave(self);
-    return x.result;
+    return x.result == -ETIME && early ? -EINTR : x.result;
 }
 
 static void epoll_closing(struct fiber *self, int fd)

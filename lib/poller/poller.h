@@ -28,7 +28,7 @@ struct poller_backend {
      * deadline: ns of CLOCK_MONOTONIC, or TIMER_NEVER. Returns the result of the operation (poll:
      * the events), -errno, -ETIME at the deadline with nothing transferred, or -EOPNOTSUPP when
      * this backend cannot do it itself: then the caller tries without blocking and waits with
-     * IO_POLL. Never -EINTR. */
+     * IO_POLL. -EINTR only when fiber_interrupt ended the wait. */
     long (*io)(struct fiber *self, struct io *io, uint64_t deadline);
     /* fd is about to be closed or replaced: requests that name it by number must reach the kernel
      * first (or, without a kernel queue, be ended). May park the fiber. */

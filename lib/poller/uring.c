@@ -137,32 +137,43 @@ static void limit_helpers(struct ring *r)
     ring_register(r, IORING_REGISTER_IOWQ_MAX_WORKERS, max, 2);
 }
 
-static int uring_open(struct worker *w)
+/* The ring that the probe made, kept for the first worker that opens one on the same kernel thread.
+ * It is never closed: the kernel would later interrupt a blocking call of the thread that made it,
+ * with an EINTR that no signal explains. */
+static struct ring *probed;
+static uint32_t probed_by;
+
+static int make_ring(struct ring **ring)
 {
-    struct ring *r = mmap(NULL, ALIGN_UP(sizeof *r, 4096), PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t size = ALIGN_UP(sizeof(struct ring), 4096);
+    struct ring *r = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r == MAP_FAILED)
         return -ENOMEM;
     int err = set_up(r, SQ_ENTRIES, CQ_ENTRIES);
     if (err == -ENOMEM)
         err = set_up(r, 16, 64); /* little lockable memory */
     if (err) {
-        munmap(r, ALIGN_UP(sizeof *r, 4096));
+        munmap(r, size);
         return err;
     }
     limit_helpers(r);
-    w->ring = r;
+    *ring = r;
     return 0;
 }
 
-const char *uring_unavailable(void)
+static int uring_open(struct worker *w)
 {
-    struct ring r;
-    memset(&r, 0, sizeof r);
-    int err = set_up(&r, 4, 8);
+    if (probed && probed_by == w->ktid) {
+        w->ring = probed;
+        probed = NULL;
+        return 0;
+    }
+    return make_ring(&w->ring);
+}
+
+static const char *reason(int err)
+{
     switch (err) {
-    case 0:
-        break;
     case -ENOSYS:
         return "the kernel has no io_uring";
     case -EPERM:
@@ -175,15 +186,23 @@ const char *uring_unavailable(void)
     default:
         return "io_uring_setup failed";
     }
+}
+
+const char *uring_unavailable(void)
+{
+    struct ring *r;
+    int err = make_ring(&r);
+    if (err)
+        return reason(err);
     char memory[sizeof(struct io_uring_probe) + 64 * sizeof(struct io_uring_probe_op)] = { 0 };
     struct io_uring_probe *probe = (struct io_uring_probe *)memory;
-    long res = ring_register(&r, IORING_REGISTER_PROBE, probe, 64);
-    bool futex = res == 0 && probe->last_op >= URING_OP_FUTEX_WAIT &&
-                 (probe->ops[URING_OP_FUTEX_WAIT].flags & IO_URING_OP_SUPPORTED);
-    struct io_uring_rsrc_update unregister = { .offset = (unsigned)r.u.ring_fd };
-    ring_register(&r, IORING_UNREGISTER_RING_FDS, &unregister, 1);
-    munmap(r.u.sq.ring_ptr, r.u.sq.ring_sz);
-    return futex ? NULL : "the kernel's io_uring cannot wait on futexes (6.7 is needed)";
+    long res = ring_register(r, IORING_REGISTER_PROBE, probe, 64);
+    if (res || probe->last_op < URING_OP_FUTEX_WAIT ||
+        !(probe->ops[URING_OP_FUTEX_WAIT].flags & IO_URING_OP_SUPPORTED))
+        return "the kernel's io_uring cannot wait on futexes (6.7 is needed)";
+    probed = r;
+    probed_by = (uint32_t)sys_call(SYS_gettid);
+    return NULL;
 }
 
 /* ---- submitting ---- */
@@ -371,8 +390,10 @@ static void uring_wake(struct worker *w)
 static bool uring_stuck(struct worker *w)
 {
     struct ring *r = w->ring;
-    return r && (unsubmitted(r) || (IO_URING_READ_ONCE(*sq_flags(r)) & KERNEL_NEWS) ||
-                 cq_ready(r) || w->mail);
+    /* Without requests there can only be a spent wake-up. */
+    return r && r->in_flight &&
+           (unsubmitted(r) || (IO_URING_READ_ONCE(*sq_flags(r)) & KERNEL_NEWS) || cq_ready(r) ||
+            w->mail);
 }
 
 static void uring_rescue(struct worker *w)
@@ -451,11 +472,11 @@ static long uring_io(struct fiber *self, struct io *io, uint64_t deadline)
     io_uring_sqe_set_data64(sqe, (uintptr_t)&q);
     name_fd(w->ring, io->fd);
     w->ring->in_flight++;
-    fiber_park_until(self, io->reason, &q, NULL, &q, deadline, expire);
+    bool early = fiber_park_interruptible(self, io->reason, &q, NULL, &q, deadline, expire);
     runtime_leave(self);
     io->more = q.cqe_flags & IORING_CQE_F_SOCK_NONEMPTY;
-    if (q.expired && q.result == -ECANCELED)
-        return -ETIME;
+    if (q.expired && (q.result == -ECANCELED || q.result == -EINTR))
+        return early ? -EINTR : -ETIME;
     return q.result;
 }
 
@@ -477,6 +498,7 @@ static void uring_closing(struct fiber *self, int fd)
 
 static void uring_after_fork(void)
 {
+    probed = NULL; /* its memory is not in the child */
 }
 
 const struct poller_backend poller_uring = {

@@ -121,6 +121,47 @@ void fiber_park_until(struct fiber *self, enum park_reason reason, const void *o
     timer_disarm(&t);
 }
 
+/* ---- ending a park early ----
+ *
+ * The parker publishes its interruption before the switch, the interrupter takes it by exchange and
+ * calls expire while BUSY stands in its place; the parker, resumed by whomever, takes it back and
+ * waits while it is BUSY, so the record on its stack outlives the call. expire itself decides under
+ * the wait object's lock who was first; that lock is held until the parker's registers are saved. */
+
+struct interruption {
+    void (*expire)(struct worker *, void *);
+    void *arg;
+};
+static struct interruption busy;
+
+bool fiber_park_interruptible(struct fiber *self, enum park_reason reason, const void *object,
+                              void (*post)(struct worker *, void *), void *arg, uint64_t deadline,
+                              void (*expire)(struct worker *, void *))
+{
+    struct interruption i = { expire, arg };
+    store_relaxed(&self->interrupted, 0);
+    store_release(&self->interruption, &i); /* partner: the exchange in fiber_interrupt */
+    fiber_park_until(self, reason, object, post, arg, deadline, expire);
+    struct interruption *mine = &i;
+    if (unlikely(!cas_acquire(&self->interruption, &mine, NULL)))
+        for (unsigned round = 0; load_acquire(&self->interruption) == &busy; round++)
+            lock_relax(round);
+    return load_relaxed(&self->interrupted);
+}
+
+bool fiber_interrupt(struct worker *w, struct fiber *f)
+{
+    struct interruption *i = load_acquire(&f->interruption);
+    if (!i || i == &busy ||
+        !atomic_compare_exchange_strong_explicit(&f->interruption, &i, &busy, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return false;
+    store_relaxed(&f->interrupted, 1);
+    i->expire(w, i->arg);
+    store_release(&f->interruption, NULL); /* partner: the parker's wait for BUSY */
+    return true;
+}
+
 void sched_deliver(struct proc *to, struct fiber *f)
 {
     if (load_relaxed(&f->flags) & FIBER_KERNEL) {

@@ -161,6 +161,16 @@ void fiber_park_until(struct fiber *self, enum park_reason reason, const void *o
                       void (*post)(struct worker *, void *), void *arg, uint64_t deadline,
                       void (*expire)(struct worker *, void *));
 
+/* The same, and fiber_interrupt may end it as if the deadline had passed. Returns true if it did. */
+bool fiber_park_interruptible(struct fiber *self, enum park_reason reason, const void *object,
+                              void (*post)(struct worker *, void *), void *arg, uint64_t deadline,
+                              void (*expire)(struct worker *, void *));
+
+/* Ends an interruptible park of f, now or not at all: a fiber that is not parked, or parks after
+ * this, is not affected, so the caller first leaves a note that f looks at before it parks. w as for
+ * fiber_ready. Returns whether f was parked interruptibly. f's struct must stay valid. */
+bool fiber_interrupt(struct worker *w, struct fiber *f);
+
 /* Makes a parked fiber runnable. w: the caller's worker when inside the runtime or on a scheduler
  * stack, else NULL. Exactly one caller per park, the one that took it off its wait object. */
 void fiber_ready(struct worker *w, struct fiber *f);

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 enum { CLIENTS = 200, MESSAGES = 25 };
@@ -20,6 +21,7 @@ static void *serves(void *argument)
     ssize_t n;
 
     free(argument);
+    SYS(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)));
     while ((n = SYS(recv(fd, buffer, sizeof(buffer), 0))) > 0) {
         for (ssize_t done = 0; done < n;) {
             done += SYS(send(fd, buffer + done, (size_t)(n - done), MSG_NOSIGNAL));
@@ -52,6 +54,7 @@ static void *client(void *argument)
     int fd = SYS(socket(AF_INET, SOCK_STREAM, 0));
 
     SYS(connect(fd, (struct sockaddr *)&address, sizeof(address)));
+    SYS(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)));
     for (int i = 0; i < MESSAGES; i++) {
         random = random * 1103515245 + 12345;
         size_t size = 1 + random % sizeof(out);
@@ -81,7 +84,7 @@ int main(void)
     address = (struct sockaddr_in){ .sin_family = AF_INET,
                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     SYS(bind(listener, (struct sockaddr *)&address, sizeof(address)));
-    SYS(listen(listener, 50));
+    SYS(listen(listener, CLIENTS));
     SYS(getsockname(listener, (struct sockaddr *)&address, &length));
     pthread_t acceptor = start(accepts, NULL);
     for (int i = 0; i < CLIENTS; i++) {
