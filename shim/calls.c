@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include "base/log.h"
+#include "poller/poller.h"
 
 struct real real;
 _Atomic uint64_t call_passed[CALL_COUNT];
@@ -73,5 +74,8 @@ void real_resolve(void)
     BODY_PASSED(ret, name, n, handoff_enter, handoff_leave, __VA_ARGS__)
 #define BODY_BLOCK(ret, name, n, ...)                                                              \
     BODY_PASSED(ret, name, n, handoff_block_enter, handoff_block_leave, __VA_ARGS__)
+#define SPAWN_ENTER(self) (fd_unshare(-1), handoff_block_enter(self))
+#define BODY_SPAWN(ret, name, n, ...)                                                              \
+    BODY_PASSED(ret, name, n, SPAWN_ENTER, handoff_block_leave, __VA_ARGS__)
 #define CALL(class, ret, name, n, ...) BODY_##class(ret, name, n, __VA_ARGS__)
 #include "calls.def"

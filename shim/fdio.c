@@ -323,8 +323,18 @@ EXPORT int close(int fd)
     return (int)set_errno(r);
 }
 
+EXPORT int dup(int fd)
+{
+    fd_unshare(fd < 0 ? 0 : fd);
+    int r = REAL(dup)(fd);
+    if (r >= 0)
+        fd_forget(r);
+    return r;
+}
+
 EXPORT int dup2(int from, int to)
 {
+    fd_unshare(from < 0 ? 0 : from);
     if (from != to)
         before_close(to);
     return REAL(dup2)(from, to);
@@ -332,6 +342,7 @@ EXPORT int dup2(int from, int to)
 
 EXPORT int dup3(int from, int to, int flags)
 {
+    fd_unshare(from < 0 ? 0 : from);
     before_close(to);
     return REAL(dup3)(from, to, flags);
 }

@@ -14,6 +14,7 @@ EXPORT pid_t fork(void)
     struct fiber *self = fiber_here();
     if (!self)
         return REAL(fork)();
+    fd_unshare(-1);
     handoff_enter(self);
     pid_t pid = REAL(fork)();
     if (pid != 0)

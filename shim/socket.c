@@ -71,7 +71,7 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
     struct io io = { .kind = c->msg ? IO_RECVMSG : IO_RECV, .reason = PARK_READ, .fd = fd,
                      .addr = c->msg ? (void *)c->msg : c->buf,
                      .len = (uint32_t)(c->n < MAX_TRANSFER ? c->n : MAX_TRANSFER),
-                     .flags = (uint32_t)flags, .tried = tried };
+                     .flags = (uint32_t)flags, .tried = true };
     ssize_t r = poller->io(self, &io, deadline);
     if (r != -EOPNOTSUPP) {
         note_likely(fd, io.more || (r > 0 && r == (ssize_t)c->n));
@@ -275,6 +275,8 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
     if (!self)
         return REAL(sendmsg)(fd, msg, flags);
     fd_classify(fd);
+    if (msg->msg_controllen)
+        fd_unshare(-1); /* descriptors may go to another process */
     return set_errno(socket_sendmsg(self, fd, msg, flags));
 }
 
@@ -283,7 +285,8 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 static long accept_any(struct fiber *self, int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
     if (fd_classify(fd) != FD_SOCKET || fd_nonblocking(fd)) {
-        fd_forget(fd);
+        if (fd_classify(fd) != FD_SOCKET)
+            fd_forget(fd);
         return sys_call(SYS_accept4, fd, addr, len, flags);
     }
     uint64_t deadline = fd_socket_deadline(fd, false);
@@ -308,7 +311,7 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *len, int flags)
         return REAL(accept4)(fd, addr, len, flags);
     long r = accept_any(self, fd, addr.__sockaddr__, len, flags);
     if (r >= 0)
-        fd_forget((int)r);
+        fd_accepted((int)r, fd, flags);
     return (int)set_errno(r);
 }
 

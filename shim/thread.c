@@ -143,19 +143,27 @@ EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
 EXPORT int pthread_setname_np(pthread_t thread, const char *name)
 {
     struct fiber *f = ours(thread);
-    if (!f || load_relaxed(&f->flags) & FIBER_MAIN)
+    if (!f)
         return REAL(pthread_setname_np)(thread, name);
     size_t n = strnlen(name, sizeof f->name);
     if (n == sizeof f->name)
         return ERANGE;
     memcpy(f->name, name, n + 1);
+    if (load_relaxed(&f->flags) & FIBER_MAIN) {
+        /* The main thread's name is the process's, whichever worker runs it. */
+        long fd = sys_call(SYS_openat, AT_FDCWD, "/proc/self/comm", O_WRONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            sys_call(SYS_write, fd, name, n);
+            sys_call(SYS_close, fd);
+        }
+    }
     return 0;
 }
 
 EXPORT int pthread_getname_np(pthread_t thread, char *name, size_t size)
 {
     struct fiber *f = ours(thread);
-    if (!f || load_relaxed(&f->flags) & FIBER_MAIN)
+    if (!f)
         return REAL(pthread_getname_np)(thread, name, size);
     if (size < sizeof f->name)
         return ERANGE;

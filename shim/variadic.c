@@ -1,4 +1,4 @@
-/* Functions with a variable number of arguments: syscall, fcntl, open and its forms.
+/* Functions with a variable number of arguments: syscall, fcntl, ioctl, prctl, open and its forms.
  *
  * Called on the program's stacks. Arguments that the caller did not pass are read as garbage and
  * passed on as such, which is what libc's own versions do. */
@@ -7,7 +7,11 @@
 #include <linux/futex.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include "arch/syscall.h"
+#include "poller/poller.h"
 #include "sync/waitq.h"
 
 /* ---- futex(2) for private futexes of this process ---- */
@@ -146,6 +150,11 @@ EXPORT long syscall(long nr, ...)
         fiber_yield(self);
         return 0;
     }
+    /* Calls that change descriptors behind the table's back. */
+    if (nr == SYS_fcntl || nr == SYS_ioctl || nr == SYS_dup || nr == SYS_dup2 || nr == SYS_dup3)
+        fd_unshare(a[0] < 0 ? 0 : (int)a[0]);
+    else if (nr == SYS_sendmsg || nr == SYS_clone || nr == SYS_clone3 || nr == SYS_fork)
+        fd_unshare(-1);
     handoff_enter(self);
     long r = arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
     handoff_leave(self);
@@ -161,12 +170,54 @@ EXPORT int fcntl(int fd, int cmd, ...)
     void *arg = va_arg(ap, void *);
     va_end(ap);
     struct fiber *self = fiber_here();
+    if ((cmd == F_SETFL || cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) && fd >= 0)
+        fd_unshare(fd);
     if (!self || (cmd != F_SETLKW && cmd != F_OFD_SETLKW))
         return (int)set_errno(sys_call(SYS_fcntl, fd, cmd, arg));
     handoff_block_enter(self);
     long r = sys_call(SYS_fcntl, fd, cmd, arg);
     handoff_block_leave(self);
     return (int)set_errno(r);
+}
+
+/* ---- ioctl: FIONBIO is another way to set O_NONBLOCK ---- */
+
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+    va_list ap;
+    va_start(ap, request);
+    void *arg = va_arg(ap, void *);
+    va_end(ap);
+    if (request == FIONBIO && fd >= 0)
+        fd_unshare(fd);
+    struct fiber *self = fiber_here();
+    if (!self)
+        return (int)set_errno(sys_call(SYS_ioctl, fd, request, arg));
+    handoff_enter(self);
+    long r = sys_call(SYS_ioctl, fd, request, arg);
+    handoff_leave(self);
+    return (int)set_errno(r);
+}
+
+/* ---- prctl: the name is the thread's, not the worker's ---- */
+
+EXPORT int prctl(int option, ...)
+{
+    va_list ap;
+    long a[4];
+    va_start(ap, option);
+    for (int i = 0; i < 4; i++)
+        a[i] = va_arg(ap, long);
+    va_end(ap);
+    struct fiber *self = fiber_here();
+    if (self && option == PR_SET_NAME) {
+        char name[16] = { 0 };
+        strncpy(name, (const char *)a[0], sizeof name - 1); /* the kernel cuts it too */
+        return pthread_setname_np(pthread_self(), name);
+    }
+    if (self && option == PR_GET_NAME)
+        return pthread_getname_np(pthread_self(), (char *)a[0], 16);
+    return (int)set_errno(sys_call(SYS_prctl, option, a[0], a[1], a[2], a[3]));
 }
 
 /* ---- open: FIFOs and slow filesystems block ---- */

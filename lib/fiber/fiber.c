@@ -9,7 +9,7 @@
 #include "fiber/fiber.h"
 
 #include <string.h>
-#include "arch/arch.h"
+#include "arch/syscall.h"
 #include "libc/tcb.h"
 
 #define PID_MAX 4194304u /* the kernel's upper limit for real tids */
@@ -27,6 +27,7 @@ static struct {
     struct fiber *free[STACK_CLASSES];
     uint32_t slots; /* ever made */
     uint32_t max;
+    uint32_t first_generation; /* differs between processes: tids also name owners in shared memory */
     _Atomic size_t default_stack, default_guard;
 } pool;
 
@@ -39,6 +40,7 @@ struct fiber *fiber_of(pthread_t thread)
 void fiber_init(size_t default_stack, size_t default_guard, uint32_t max_fibers)
 {
     pool.max = max_fibers < MAX_SLOTS ? max_fibers : MAX_SLOTS;
+    pool.first_generation = (uint32_t)sys_call(SYS_getpid) % GENERATIONS;
     fiber_set_default_stack(default_stack, default_guard);
     stack_init(tcb_room() + ALIGN_UP(sizeof(struct fiber), CACHE_LINE));
 }
@@ -79,14 +81,14 @@ static struct fiber *fresh(size_t size, size_t guard)
     if (room)
         pool.slots = slot;
     lock_release(&pool.lock);
-    if (!room || stack_make(&s, size, guard))
+    if (!room || stack_make(&s, size, guard, slot))
         return NULL;
     struct fiber *f = (struct fiber *)s.top;
     uintptr_t tp = tcb_make(s.slot + s.slot_size);
     if (!tp)
         return NULL; /* the slot is lost; so is libc's memory */
     f->tp = tp;
-    f->tid = PID_MAX + slot;
+    f->tid = PID_MAX + pool.first_generation * MAX_SLOTS + slot;
     by_slot[slot] = f;
     f->stack = s;
     return f;

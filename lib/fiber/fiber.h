@@ -61,7 +61,7 @@ enum park_reason {
 struct worker;
 
 struct fiber {
-    /* Switching. */
+    /* Switching: the first cache line. */
     void *sp;
     uintptr_t tp;
     struct worker *worker; /* set when it starts running; valid only for itself */
@@ -69,9 +69,13 @@ struct fiber {
     _Atomic uint32_t flags;
     _Atomic uint32_t state;
     uint32_t tid;
-    _Atomic uint32_t kernel_word; /* FIBER_KERNEL: 0 waiting, 1 ready */
-
     _Atomic uint32_t in_syscall; /* entered a call that may block the worker (handoff.h) */
+    /* What the kernel keeps per thread and a worker changes when it resumes another fiber. */
+    uint64_t sigmask;
+    void *alt_sp; /* alternate signal stack; NULL: none */
+
+    /* Second cache line. */
+    _Atomic uint32_t kernel_word; /* FIBER_KERNEL: 0 waiting, 1 ready */
     /* A park that may be ended early: what to call for that, see fiber_interrupt. */
     _Atomic(struct interruption *) interruption;
     _Atomic uint32_t interrupted; /* the current park was ended by fiber_interrupt */
@@ -88,9 +92,6 @@ struct fiber {
     struct fiber *joiner;
     pthread_t handle; /* of a bound thread's kernel thread */
 
-    /* What the kernel keeps per thread and a worker changes when it resumes another fiber. */
-    uint64_t sigmask;
-    void *alt_sp; /* alternate signal stack; NULL: none */
     size_t alt_size;
     int alt_flags;
 

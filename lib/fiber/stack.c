@@ -22,6 +22,10 @@
 #define MIN_CLASS 14 /* 16 KiB */
 /* Room for two nested signal frames at the low end, beyond what the program asked for. */
 #define SIGNAL_ROOM (2 * 3632 + 4096)
+/* All slots look alike to a cache that is indexed by low address bits: their hot lines would meet in
+ * the same sets. Struct fiber and the stack start at one of these offsets. */
+#define COLOURS 8u
+#define COLOUR_STEP 64u
 #define CHUNK_MIN (64ul << 20)
 
 static struct {
@@ -45,7 +49,7 @@ void stack_no_guard_install(void)
 
 int stack_class(size_t size, size_t guard)
 {
-    size_t need = size + ALIGN_UP(guard, PAGE) + pool.head + SIGNAL_ROOM;
+    size_t need = size + ALIGN_UP(guard, PAGE) + pool.head + SIGNAL_ROOM + COLOURS * COLOUR_STEP;
     if (need < size || need > 1ul << (STACK_CLASSES - 1))
         return -1;
     int c = MIN_CLASS;
@@ -124,7 +128,7 @@ int stack_set_guard(struct stack *s, size_t guard)
     return 0;
 }
 
-int stack_make(struct stack *s, size_t size, size_t guard)
+int stack_make(struct stack *s, size_t size, size_t guard, uint32_t number)
 {
     int c = stack_class(size, guard);
     char *slot = c < 0 ? NULL : carve(c);
@@ -134,7 +138,7 @@ int stack_make(struct stack *s, size_t size, size_t guard)
         .slot = slot,
         .slot_size = 1ul << c,
         .base = slot,
-        .top = slot + (1ul << c) - pool.head,
+        .top = slot + (1ul << c) - pool.head - number % COLOURS * COLOUR_STEP,
         .size_class = (uint8_t)c,
     };
     return stack_set_guard(s, guard);

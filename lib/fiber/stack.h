@@ -21,8 +21,9 @@ struct stack {
 void stack_init(size_t head);
 
 /* Fills s with a slot whose stack has at least size bytes above a guard of at least guard bytes
- * (0: none); what the runtime needs comes on top. Returns 0 or -ENOMEM. */
-int stack_make(struct stack *s, size_t size, size_t guard);
+ * (0: none); what the runtime needs comes on top. number: of the slot, for
+ * spreading stacks over cache sets. Returns 0 or -ENOMEM. */
+int stack_make(struct stack *s, size_t size, size_t guard, uint32_t number);
 
 /* Guard pages of a reused slot are changed only when their size differs. */
 int stack_set_guard(struct stack *s, size_t guard);

@@ -3,7 +3,8 @@
  * Invariants: everything here but the unsubmitted count is a hint; the system call that follows is
  * the judge (a socket call on something else answers ENOTSOCK, and the hint is dropped). O_NONBLOCK
  * is asked for each time before a fiber waits, because any process that shares the description may
- * change it. The table is address space for 2^20 descriptors, committed as they are used.
+ * change it; except for connections that we accepted and that nobody shares (FD_BLOCKING), which
+ * lose that mark when they are duplicated, passed on, changed, or a process is made. The table is address space for 2^20 descriptors, committed as they are used.
  *
  * Called by fibers, outside the runtime. */
 #include "poller/poller.h"
@@ -17,6 +18,7 @@
 #include "arch/syscall.h"
 
 struct fd_info *fd_table;
+static _Atomic uint32_t highest; /* descriptor that may have FD_BLOCKING */
 const struct poller_backend *poller;
 
 int fd_table_start(void)
@@ -90,8 +92,38 @@ void fd_forget_timeouts(void)
     }
 }
 
+void fd_accepted(int fd, int listener, int flags)
+{
+    struct fd_info *info = fd_info(fd), *from = fd_info(listener);
+    if (!info || !from)
+        return;
+    /* Timeouts are inherited. */
+    uint8_t hints = FD_LIKELY | (load_relaxed(&from->hints) & FD_TIMEOUT);
+    if (!(flags & SOCK_NONBLOCK))
+        hints |= FD_BLOCKING;
+    store_relaxed(&info->hints, hints);
+    store_relaxed(&info->kind, FD_SOCKET);
+    uint32_t most = load_relaxed(&highest);
+    while ((uint32_t)fd > most && !cas_release(&highest, &most, (uint32_t)fd))
+        ;
+}
+
+void fd_unshare(int fd)
+{
+    if (!fd_table)
+        return;
+    int first = fd < 0 ? 0 : fd, last = fd < 0 ? (int)load_relaxed(&highest) : fd;
+    for (int i = first; i <= last && i < FD_TABLE_SIZE; i++)
+        if (load_relaxed(&fd_table[i].hints) & FD_BLOCKING)
+            atomic_fetch_and_explicit(&fd_table[i].hints, (uint8_t)~FD_BLOCKING,
+                                      memory_order_relaxed);
+}
+
 bool fd_nonblocking(int fd)
 {
+    struct fd_info *info = fd_info(fd);
+    if (info && load_relaxed(&info->kind) == FD_SOCKET && load_relaxed(&info->hints) & FD_BLOCKING)
+        return false;
     long flags = sys_call(SYS_fcntl, fd, F_GETFL);
     return flags < 0 || (flags & O_NONBLOCK);
 }

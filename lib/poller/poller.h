@@ -61,6 +61,9 @@ enum fd_kind { FD_UNKNOWN, FD_SOCKET, FD_PIPE, FD_FILE, FD_OTHER };
 
 #define FD_LIKELY 1u  /* data was there the last time, or never looked */
 #define FD_TIMEOUT 2u /* a socket with SO_RCVTIMEO or SO_SNDTIMEO */
+/* A socket that this process accepted without O_NONBLOCK and that nobody else can have changed: its
+ * description was not duplicated, passed on, or shared by a fork since. */
+#define FD_BLOCKING 4u
 
 struct fd_info {
     _Atomic uint16_t unsubmitted; /* prepared requests that name this number */
@@ -79,6 +82,10 @@ static inline struct fd_info *fd_info(int fd)
 /* Looks the descriptor up if it is not known; FD_UNKNOWN for a bad one. */
 enum fd_kind fd_classify(int fd);
 void fd_forget(int fd);
+/* A connection was accepted from listener with these SOCK_ flags. */
+void fd_accepted(int fd, int listener, int flags);
+/* O_NONBLOCK of fd may change, or its description gets another owner; fd < 0: of all. */
+void fd_unshare(int fd);
 void fd_forget_timeouts(void);
 bool fd_nonblocking(int fd);
 /* The deadline that SO_RCVTIMEO (SO_SNDTIMEO) gives an operation that starts now. */
