@@ -21,3 +21,27 @@ EXPORT pid_t fork(void)
         handoff_leave(self);
     return pid;
 }
+
+/* Called by the vfork stub before and, in the parent, after the child has gone its way. */
+void vfork_enter(void);
+long vfork_leave(long result);
+
+void vfork_enter(void)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return;
+    fd_unshare(-1);
+    handoff_enter(self);
+    atomic_fetch_or_explicit(&self->flags, FIBER_VFORK, memory_order_relaxed);
+}
+
+long vfork_leave(long result)
+{
+    struct fiber *self = fiber_self;
+    if (self && load_relaxed(&self->flags) & FIBER_VFORK) {
+        atomic_fetch_and_explicit(&self->flags, ~FIBER_VFORK, memory_order_relaxed);
+        handoff_leave(self);
+    }
+    return set_errno(result);
+}

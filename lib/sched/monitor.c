@@ -183,6 +183,7 @@ static void *monitor_main(void *arg)
         }
         for (uint32_t i = 0; i < sched.nprocs; i++)
             did |= look_at_proc(&sched.procs[i], now);
+        share_look(now);
         uint32_t idle = load_relaxed(&sched.nidle);
         if (idle) {
             bool queued = load_relaxed(&sched.nglobal);

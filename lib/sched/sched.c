@@ -64,7 +64,7 @@ static bool worker_woken(struct worker *w)
 void sched_wake_one(void)
 {
     uint32_t none = 0;
-    if (!load_relaxed(&sched.nidle) || !cas_seq(&sched.nspinning, &none, 1))
+    if (!load_relaxed(&sched.nidle) || !share_room() || !cas_seq(&sched.nspinning, &none, 1))
         return;
     lock_acquire(&sched.lock);
     struct proc *p = NULL, **link = NULL;
@@ -209,7 +209,7 @@ static enum woken woken_locked(struct worker *w, struct proc *p, bool *few)
     if (timer_now() < load_relaxed(&p->timers.first)) {
         if (n == 0)
             return WOKEN_SLEEP_ON;
-        if (n <= FEW_COMPLETIONS && load_relaxed(&sched.nidle) < sched.nprocs) {
+        if ((n <= FEW_COMPLETIONS || !share_room()) && load_relaxed(&sched.nidle) < sched.nprocs) {
             *few = true;
             return WOKEN_SLEEP_ON;
         }
@@ -257,7 +257,7 @@ static void sleep_idle(struct worker *w)
         if (what != WOKEN_SLEEP_ON)
             break;
         if (few) {
-            sched_poller->poll(w, NULL, FEW_COMPLETIONS, false);
+            sched_poller->poll(w, NULL, 1 << 20, false);
             /* Whoever was awake may have gone to sleep before it could see them. */
             fence_seq();
             look = load_relaxed(&sched.nidle) >= sched.nprocs;

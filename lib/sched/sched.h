@@ -83,6 +83,7 @@ struct sched {
     uint32_t next_worker_id;
     _Atomic uint64_t handoffs, foreign_readies, rescues, moves;
     _Atomic bool active;
+    _Atomic uint32_t proc_limit; /* procs that may run at once: share.c */
     bool membarrier; /* the kernel orders other CPUs for us */
 };
 extern struct sched sched;
@@ -217,6 +218,13 @@ int worker_start(struct proc *p);
 struct worker *worker_make(void);
 int monitor_start(void);
 void monitor_kick(void);
+void share_start(void);
+void share_look(uint64_t now);
+/* Whether one more proc may run. */
+static inline bool share_room(void)
+{
+    return sched.nprocs - load_relaxed(&sched.nidle) < load_relaxed(&sched.proc_limit);
+}
 void sched_after_fork(void);
 void worker_idle_signals(struct worker *w);
 extern struct fiber *sched_main_fiber;

@@ -216,6 +216,7 @@ int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber)
     sched.nprocs = nprocs;
     sched.max_workers = max_workers;
     sched.procs = procs;
+    share_start();
     for (uint32_t i = 0; i < nprocs; i++) {
         procs[i].id = i;
         timer_heap_init(&procs[i].timers);

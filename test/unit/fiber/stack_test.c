@@ -24,9 +24,10 @@ TestSuite(stack, .init = init);
 
 static struct stack make(size_t size, size_t guard)
 {
+    static uint32_t number;
     struct stack s;
 
-    cr_assert_eq(stack_make(&s, size, guard), 0);
+    cr_assert_eq(stack_make(&s, size, guard, number++), 0);
     return s;
 }
 
@@ -54,7 +55,8 @@ static void assert_geometry(const struct stack *s, size_t size, size_t guard)
     cr_assert_eq(s->slot_size, 1ul << s->size_class);
     cr_assert_eq(s->guard, ALIGN_UP(guard, PAGE));
     cr_assert_eq(s->base, s->slot + s->guard);
-    cr_assert_eq(s->top, s->slot + s->slot_size - HEAD_ROOM);
+    cr_assert_leq(s->top, s->slot + s->slot_size - HEAD_ROOM);
+    cr_assert_gt(s->top, s->slot + s->slot_size - HEAD_ROOM - PAGE);
     cr_assert_eq((uintptr_t)s->top % CACHE_LINE, 0);
     cr_assert_geq((size_t)(s->top - s->base), size);
     cr_assert_not(s->user);
@@ -91,7 +93,7 @@ Test(stack, what_cannot_be_served_has_no_class)
     cr_assert_eq(stack_class(SIZE_MAX - 3 * PAGE, 0), -1);
     cr_assert_eq(stack_class(PAGE, 1ul << 40), -1);
     cr_assert_lt(stack_class(1ul << 32, PAGE), STACK_CLASSES);
-    cr_assert_eq(stack_make(&s, 1ul << 40, PAGE), -ENOMEM);
+    cr_assert_eq(stack_make(&s, 1ul << 40, PAGE, 0), -ENOMEM);
 }
 
 Test(stack, slots_have_the_geometry_that_was_asked_for)
@@ -106,6 +108,21 @@ Test(stack, slots_have_the_geometry_that_was_asked_for)
             assert_geometry(&s, sizes[i], guards[j]);
             cr_assert_eq(s.size_class, stack_class(sizes[i], guards[j]));
         }
+}
+
+Test(stack, neighbours_do_not_meet_in_the_cache)
+{
+    uintptr_t seen = 0;
+
+    for (uint32_t number = 0; number < 8; number++) {
+        struct stack s;
+
+        cr_assert_eq(stack_make(&s, 64 << 10, PAGE, number), 0);
+        assert_geometry(&s, 64 << 10, PAGE);
+        seen |= 1ul << ((uintptr_t)s.top % PAGE / CACHE_LINE);
+    }
+    cr_assert_eq(__builtin_popcountl(seen), 8, "eight stacks start in %d different lines",
+                 __builtin_popcountl(seen));
 }
 
 static int by_address(const void *a, const void *b)
@@ -138,7 +155,7 @@ static void *make_many(void *arg)
     struct stack *s = arg;
 
     for (int i = 0; i < 1000; i++)
-        check(stack_make(&s[i], 1, 0) == 0);
+        check(stack_make(&s[i], 1, 0, 0) == 0);
     return NULL;
 }
 

@@ -1,0 +1,138 @@
+/* How many procs run at once when the machine's CPUs are wanted by others too.
+ *
+ * A server beside its clients on a small machine is faster with fewer workers: a worker that the
+ * kernel has put aside holds completions that nobody else can fetch (its ring is its own), and every
+ * hand-over between half-busy workers is a context switch. With the CPUs to itself it wants all
+ * procs. What tells the two apart is the time that our running workers spend waiting for a CPU, which
+ * the kernel accounts (run_delay in schedstat).
+ *
+ * Every WINDOW while something runs: if the workers waited for more than a tenth of the time, and
+ * fibers run only briefly at a time (a service, not a computation, which would lose its share of the
+ * CPUs), one proc less may run. If that leaves the rest waiting as before, the others are too many
+ * for us to make room for: all procs run again, and the experiment is not repeated for a while. When
+ * the machine has idle CPU time again, one proc more may run. Without schedstat there is no limit.
+ *
+ * Only the monitor calls this, on its own stack. Invariant: 1 <= proc_limit <= nprocs. The limit is
+ * advice for waking workers; a running worker is never stopped, it goes to sleep when it has nothing
+ * to do and is not woken beyond the limit. */
+#include "sched/sched.h"
+
+#include <fcntl.h>
+#include "arch/syscall.h"
+#include "base/log.h"
+
+#define WINDOW (20 * NSEC_PER_MSEC)
+#define GROW_WINDOW (200 * NSEC_PER_MSEC)
+#define BACK_OFF_MIN (2 * NSEC_PER_SEC)
+#define BACK_OFF_MAX (60 * NSEC_PER_SEC)
+#define BRIEF (50 * NSEC_PER_USEC) /* average run of a fiber */
+
+static struct {
+    uint64_t since, cpu, delay, switches;
+    uint64_t grow_since, idle_ticks;
+    uint64_t no_shrink_until, back_off, shrunk_at;
+} share;
+
+void share_start(void)
+{
+    share = (__typeof__(share)){ .back_off = BACK_OFF_MIN };
+    store_relaxed(&sched.proc_limit, sched.nprocs);
+}
+
+static bool slurp(const char *path, char *buf, size_t size)
+{
+    long fd = sys_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    long n = sys_call(SYS_read, fd, buf, size - 1);
+    sys_call(SYS_close, fd);
+    buf[n > 0 ? n : 0] = 0;
+    return n > 0;
+}
+
+static const char *number(const char *s, uint64_t *value)
+{
+    while (*s && (*s < '0' || *s > '9'))
+        s++;
+    for (*value = 0; *s >= '0' && *s <= '9'; s++)
+        *value = *value * 10 + (uint64_t)(*s - '0');
+    return s;
+}
+
+/* Adds a worker's time on a CPU and waiting for one, ns. */
+static bool add_times(uint32_t ktid, uint64_t *cpu, uint64_t *delay)
+{
+    char path[64], text[128];
+    uint64_t a, b;
+    log_format(path, sizeof path, "/proc/self/task/%u/schedstat", ktid);
+    if (!slurp(path, text, sizeof text))
+        return false;
+    number(number(text, &a), &b);
+    *cpu += a;
+    *delay += b;
+    return true;
+}
+
+/* Idle time of all CPUs, in clock ticks of 10 ms. */
+static uint64_t machine_idle(void)
+{
+    char text[160];
+    uint64_t value = 0;
+    if (slurp("/proc/stat", text, sizeof text)) {
+        const char *s = text; /* cpu user nice system idle ... */
+        for (int i = 0; i < 4; i++)
+            s = number(s, &value);
+    }
+    return value;
+}
+
+static void grow(uint64_t now)
+{
+    uint32_t limit = load_relaxed(&sched.proc_limit);
+    if (limit == sched.nprocs || now - share.grow_since < GROW_WINDOW)
+        return;
+    uint64_t idle = machine_idle();
+    uint64_t idle_ns = (idle - share.idle_ticks) * 10 * NSEC_PER_MSEC;
+    if (share.grow_since && idle_ns * 5 > now - share.grow_since)
+        store_relaxed(&sched.proc_limit, limit + 1);
+    share.idle_ticks = idle;
+    share.grow_since = now;
+}
+
+void share_look(uint64_t now)
+{
+    if (sched.nprocs == 1 || now - share.since < WINDOW)
+        return;
+    uint64_t cpu = 0, delay = 0, switches = 0;
+    for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
+        if (load_relaxed(&w->alive) && !add_times(w->ktid, &cpu, &delay)) {
+            store_relaxed(&sched.proc_limit, sched.nprocs);
+            return;
+        }
+    for (uint32_t i = 0; i < sched.nprocs; i++)
+        switches += sched.procs[i].stats.switches;
+    uint64_t wall = now - share.since, ran = cpu - share.cpu, waited = delay - share.delay;
+    uint64_t count = switches - share.switches;
+    bool first = !share.since;
+    share.since = now;
+    share.cpu = cpu;
+    share.delay = delay;
+    share.switches = switches;
+    if (first || wall > 10 * WINDOW) /* slept in between */
+        return;
+    uint32_t limit = load_relaxed(&sched.proc_limit);
+    bool brief = count && ran / count < BRIEF;
+    bool contended = waited * 10 > wall;
+    if (limit < sched.nprocs && (!brief || (contended && now - share.shrunk_at > 2 * WINDOW))) {
+        /* Fewer procs did not help, or it is a computation now. */
+        store_relaxed(&sched.proc_limit, sched.nprocs);
+        share.no_shrink_until = now + share.back_off;
+        share.back_off = share.back_off < BACK_OFF_MAX / 2 ? share.back_off * 2 : BACK_OFF_MAX;
+    } else if (limit > 1 && brief && contended && now > share.no_shrink_until) {
+        store_relaxed(&sched.proc_limit, limit - 1);
+        share.shrunk_at = share.grow_since = now;
+        share.idle_ticks = machine_idle();
+    } else {
+        grow(now);
+    }
+}
