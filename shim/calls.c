@@ -40,8 +40,8 @@ void real_resolve(void)
 #include "calls.def"
 }
 
-#define DECL0() void
-#define DECL1(t, a) t a
+#define DECL0()          void
+#define DECL1(t, a)      t a
 #define DECL2(t, a, ...) t a, DECL1(__VA_ARGS__)
 #define DECL3(t, a, ...) t a, DECL2(__VA_ARGS__)
 #define DECL4(t, a, ...) t a, DECL3(__VA_ARGS__)
@@ -49,7 +49,7 @@ void real_resolve(void)
 #define DECL6(t, a, ...) t a, DECL5(__VA_ARGS__)
 #define DECL7(t, a, ...) t a, DECL6(__VA_ARGS__)
 #define ARGS0()
-#define ARGS1(t, a) a
+#define ARGS1(t, a)      a
 #define ARGS2(t, a, ...) a, ARGS1(__VA_ARGS__)
 #define ARGS3(t, a, ...) a, ARGS2(__VA_ARGS__)
 #define ARGS4(t, a, ...) a, ARGS3(__VA_ARGS__)

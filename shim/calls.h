@@ -32,8 +32,8 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-#define TYPES0() void
-#define TYPES1(t, a) t
+#define TYPES0()          void
+#define TYPES1(t, a)      t
 #define TYPES2(t, a, ...) t, TYPES1(__VA_ARGS__)
 #define TYPES3(t, a, ...) t, TYPES2(__VA_ARGS__)
 #define TYPES4(t, a, ...) t, TYPES3(__VA_ARGS__)

@@ -18,7 +18,7 @@
 #define RWF_NOWAIT 8
 #endif
 #define MAX_TRANSFER 0x7ffff000ul /* the kernel's limit for one call */
-#define NO_OFFSET ((uint64_t)-1)
+#define NO_OFFSET    ((uint64_t)-1)
 
 static ssize_t handed_off(struct fiber *self, long nr, int fd, const void *buf, size_t n,
                           uint64_t offset)
@@ -32,7 +32,8 @@ static ssize_t handed_off(struct fiber *self, long nr, int fd, const void *buf, 
 /* Without waiting; -EAGAIN if it would, -EOPNOTSUPP if this descriptor cannot tell. */
 static ssize_t try_read(int fd, const struct iovec *iov, int count, uint64_t offset)
 {
-    return sys_call(SYS_preadv2, fd, iov, count, offset, offset == NO_OFFSET ? ~0ul : 0, RWF_NOWAIT);
+    return sys_call(SYS_preadv2, fd, iov, count, offset, offset == NO_OFFSET ? ~0ul : 0,
+                    RWF_NOWAIT);
 }
 
 static ssize_t try_write(int fd, const struct iovec *iov, int count)
@@ -46,9 +47,12 @@ static ssize_t wait_and_read(struct fiber *self, int fd, const struct iovec *iov
     if (fd_nonblocking(fd))
         return sys_call(SYS_readv, fd, iov, count);
     size_t len = iov[0].iov_len < MAX_TRANSFER ? iov[0].iov_len : MAX_TRANSFER;
-    struct io io = { .kind = count == 1 ? IO_READ : IO_READV, .reason = PARK_READ, .fd = fd,
+    struct io io = { .kind = count == 1 ? IO_READ : IO_READV,
+                     .reason = PARK_READ,
+                     .fd = fd,
                      .addr = count == 1 ? iov[0].iov_base : (void *)(uintptr_t)iov,
-                     .len = count == 1 ? (uint32_t)len : (uint32_t)count, .offset = NO_OFFSET };
+                     .len = count == 1 ? (uint32_t)len : (uint32_t)count,
+                     .offset = NO_OFFSET };
     ssize_t r = poller->io(self, &io, TIMER_NEVER);
     if (r != -EOPNOTSUPP)
         return r;
@@ -89,7 +93,8 @@ static ssize_t read_file(struct fiber *self, int fd, const struct iovec *iov, in
                 skip -= iov[i].iov_len;
                 continue;
             }
-            ssize_t r = sys_call(SYS_read, fd, (char *)iov[i].iov_base + skip, iov[i].iov_len - skip);
+            ssize_t r = sys_call(SYS_read, fd, (char *)iov[i].iov_base + skip,
+                                 iov[i].iov_len - skip);
             if (r > 0)
                 done += r;
             if (r < (ssize_t)(iov[i].iov_len - skip))
@@ -165,12 +170,17 @@ EXPORT ssize_t pread(int fd, void *buf, size_t n, off_t offset)
         return set_errno(r);
     size_t done = r > 0 ? (size_t)r : 0;
     if (r != -EOPNOTSUPP && n - done < MAX_TRANSFER) {
-        struct io io = { .kind = IO_READ, .reason = PARK_READ, .fd = fd, .addr = (char *)buf + done,
-                         .len = (uint32_t)(n - done), .offset = (uint64_t)offset + done };
+        struct io io = { .kind = IO_READ,
+                         .reason = PARK_READ,
+                         .fd = fd,
+                         .addr = (char *)buf + done,
+                         .len = (uint32_t)(n - done),
+                         .offset = (uint64_t)offset + done };
         r = poller->io(self, &io, TIMER_NEVER);
     }
     if (r == -EOPNOTSUPP || r == -EAGAIN || (r >= 0 && n - done >= MAX_TRANSFER))
-        r = handed_off(self, SYS_pread64, fd, (char *)buf + done, n - done, (uint64_t)offset + done);
+        r = handed_off(self, SYS_pread64, fd, (char *)buf + done, n - done,
+                       (uint64_t)offset + done);
     if (done && r < 0)
         return (ssize_t)done;
     return r < 0 ? set_errno(r) : r + (ssize_t)done;
@@ -272,7 +282,8 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
     ssize_t r;
     switch (fd_classify(fd)) {
     case FD_SOCKET: {
-        struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+        struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+                              .msg_iovlen = (size_t)count };
         r = socket_sendmsg(self, fd, &msg, 0);
         if (r != -ENOTSOCK)
             return set_errno(r);

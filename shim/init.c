@@ -66,8 +66,9 @@ static int main_frame(int argc, char **argv, char **envp)
     return thread_run_main(program_main, argc, argv, envp);
 }
 
-typedef int start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void),
-                       void (*fini)(void), void (*rtld_fini)(void), void *stack_end);
+typedef int start_main(int (*main)(int, char **, char **), int argc, char **argv,
+                       void (*init)(void), void (*fini)(void), void (*rtld_fini)(void),
+                       void *stack_end);
 start_main __libc_start_main;
 
 EXPORT int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv,

@@ -65,9 +65,35 @@ static long wait_for_any(struct fiber *self, const struct pollfd *fds, nfds_t n,
     return r > 0 ? 0 : r;
 }
 
+/* One descriptor: what the wait answers is what poll would. */
+static long poll_one(struct fiber *self, struct pollfd *p, int64_t ns)
+{
+    struct fd_info *info = fd_info(p->fd);
+    if (!info || load_relaxed(&info->kind) != FD_SOCKET || load_relaxed(&info->hints) & FD_LIKELY) {
+        long r = sys_call(SYS_poll, p, 1, 0);
+        if (r)
+            return r;
+        if (info)
+            atomic_fetch_and_explicit(&info->hints, (uint8_t)~FD_LIKELY, memory_order_relaxed);
+    }
+    long events = poller_wait(self, p->fd, (uint32_t)(uint16_t)p->events, deadline_in(ns),
+                              PARK_POLL);
+    p->revents = 0;
+    if (events == -ETIME)
+        return 0;
+    if (events < 0)
+        return events == -EINTR ? events : sys_call(SYS_poll, p, 1, 0); /* POLLNVAL */
+    p->revents = (short)(events & (p->events | POLLERR | POLLHUP | POLLNVAL));
+    if (info && events & POLLIN) /* the read that follows need not go through the ring */
+        atomic_fetch_or_explicit(&info->hints, FD_LIKELY, memory_order_relaxed);
+    return 1;
+}
+
 /* Results of the kernel's kind. */
 static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t ns)
 {
+    if (n == 1 && fds[0].fd >= 0 && ns != 0)
+        return poll_one(self, fds, ns);
     long r = sys_call(SYS_poll, fds, n, 0);
     if (r || ns == 0)
         return r;
@@ -78,7 +104,8 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
             struct timespec ts, *timeout = NULL;
             if (deadline != TIMER_NEVER) {
                 uint64_t now = timer_now(), left = deadline > now ? deadline - now : 0;
-                ts = (struct timespec){ (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
+                ts = (struct timespec){ (time_t)(left / NSEC_PER_SEC),
+                                        (long)(left % NSEC_PER_SEC) };
                 timeout = &ts;
             }
             handoff_block_enter(self);
@@ -111,8 +138,8 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, c
     struct fiber *self = fiber_here();
     if (!self)
         return REAL(ppoll)(fds, n, timeout, mask);
-    if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
-                    timeout->tv_nsec >= (long)NSEC_PER_SEC))
+    if (timeout &&
+        (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC))
         return (int)set_errno(-EINVAL);
     if (mask) {
         handoff_block_enter(self);
@@ -132,11 +159,11 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *time
 
 /* ---- select ---- */
 
-#define SELECT_READ (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
+#define SELECT_READ  (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
 #define SELECT_WRITE (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
-#define WORD_BITS (8 * sizeof(unsigned long))
+#define WORD_BITS    (8 * sizeof(unsigned long))
 #define INLINE_WORDS 48 /* three sets of 1024 descriptors */
-#define INLINE_FDS 64
+#define INLINE_FDS   64
 
 struct sets {
     size_t words; /* of each set */
@@ -148,7 +175,8 @@ static bool in_set(const struct sets *s, int which, int fd)
 {
     if (!s->user[which])
         return false;
-    return s->saved[(size_t)which * s->words + (size_t)fd / WORD_BITS] >> ((size_t)fd % WORD_BITS) & 1;
+    return s->saved[(size_t)which * s->words + (size_t)fd / WORD_BITS] >> ((size_t)fd % WORD_BITS) &
+           1;
 }
 
 static void restore(const struct sets *s)
@@ -257,8 +285,8 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
     struct fiber *self = fiber_here();
     if (!self || n < 0)
         return REAL(pselect)(n, r, w, e, timeout, mask);
-    if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
-                    timeout->tv_nsec >= (long)NSEC_PER_SEC))
+    if (timeout &&
+        (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC))
         return (int)set_errno(-EINVAL);
     if (mask) {
         handoff_block_enter(self);

@@ -68,10 +68,13 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
     if (fd_nonblocking(fd))
         return tried ? -EAGAIN : receive_now(c, flags);
     uint64_t deadline = fd_socket_deadline(fd, false);
-    struct io io = { .kind = c->msg ? IO_RECVMSG : IO_RECV, .reason = PARK_READ, .fd = fd,
+    struct io io = { .kind = c->msg ? IO_RECVMSG : IO_RECV,
+                     .reason = PARK_READ,
+                     .fd = fd,
                      .addr = c->msg ? (void *)c->msg : c->buf,
                      .len = (uint32_t)(c->n < MAX_TRANSFER ? c->n : MAX_TRANSFER),
-                     .flags = (uint32_t)flags, .tried = true };
+                     .flags = (uint32_t)flags,
+                     .tried = true };
     ssize_t r = poller->io(self, &io, deadline);
     if (r != -EOPNOTSUPP) {
         note_likely(fd, io.more || (r > 0 && r == (ssize_t)c->n));
@@ -129,8 +132,10 @@ EXPORT ssize_t recvfrom(int fd, void *buf, size_t n, int flags, __SOCKADDR_ARG a
         return recv(fd, buf, n, flags);
     fd_classify(fd);
     struct iovec iov = { buf, n };
-    struct msghdr msg = { .msg_name = addr.__sockaddr__, .msg_namelen = len ? *len : 0,
-                          .msg_iov = &iov, .msg_iovlen = 1 };
+    struct msghdr msg = { .msg_name = addr.__sockaddr__,
+                          .msg_namelen = len ? *len : 0,
+                          .msg_iov = &iov,
+                          .msg_iovlen = 1 };
     ssize_t r = socket_recvmsg(self, fd, &msg, flags);
     if (r >= 0 && len)
         *len = msg.msg_namelen;
@@ -238,8 +243,8 @@ ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int
             skip -= v->iov_len;
             continue;
         }
-        ssize_t r = send_rest(self, fd, v->iov_base, v->iov_len, flags | MSG_NOSIGNAL, NULL, 0, skip,
-                              deadline);
+        ssize_t r = send_rest(self, fd, v->iov_base, v->iov_len, flags | MSG_NOSIGNAL, NULL, 0,
+                              skip, deadline);
         if (r <= (ssize_t)skip)
             break;
         done += r - (ssize_t)skip;
@@ -290,8 +295,12 @@ static long accept_any(struct fiber *self, int fd, struct sockaddr *addr, sockle
         return sys_call(SYS_accept4, fd, addr, len, flags);
     }
     uint64_t deadline = fd_socket_deadline(fd, false);
-    struct io io = { .kind = IO_ACCEPT, .reason = PARK_ACCEPT, .fd = fd, .addr = addr,
-                     .offset = (uintptr_t)len, .flags = (uint32_t)flags };
+    struct io io = { .kind = IO_ACCEPT,
+                     .reason = PARK_ACCEPT,
+                     .fd = fd,
+                     .addr = addr,
+                     .offset = (uintptr_t)len,
+                     .flags = (uint32_t)flags };
     long r = poller->io(self, &io, deadline);
     if (r != -EOPNOTSUPP)
         return timed_out(r);
@@ -329,8 +338,11 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
         fd_forget(fd);
         return (int)set_errno(sys_call(SYS_connect, fd, addr.__sockaddr__, len));
     }
-    struct io io = { .kind = IO_CONNECT, .reason = PARK_CONNECT, .fd = fd,
-                     .addr = (void *)(uintptr_t)addr.__sockaddr__, .len = len };
+    struct io io = { .kind = IO_CONNECT,
+                     .reason = PARK_CONNECT,
+                     .fd = fd,
+                     .addr = (void *)(uintptr_t)addr.__sockaddr__,
+                     .len = len };
     long r = poller->io(self, &io, fd_socket_deadline(fd, true));
     if (r == -EOPNOTSUPP) {
         handoff_enter(self);

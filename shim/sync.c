@@ -161,14 +161,15 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
 {
     if (unlikely(cond_is_libc(cond)))
         return REAL(pthread_cond_timedwait)(cond, mutex, abstime);
-    clockid_t clock =
-        ((struct cond *)cond)->flags & COND_MONOTONIC ? CLOCK_MONOTONIC : CLOCK_REALTIME;
+    clockid_t clock = ((struct cond *)cond)->flags & COND_MONOTONIC ? CLOCK_MONOTONIC
+                                                                    : CLOCK_REALTIME;
     return pthread_cond_clockwait(cond, mutex, clock, abstime);
 }
 
 EXPORT int pthread_cond_signal(pthread_cond_t *cond)
 {
-    return cond_is_libc(cond) ? REAL(pthread_cond_signal)(cond) : -cond_wake((struct cond *)cond, 1);
+    return cond_is_libc(cond) ? REAL(pthread_cond_signal)(cond)
+                              : -cond_wake((struct cond *)cond, 1);
 }
 
 EXPORT int pthread_cond_broadcast(pthread_cond_t *cond)

@@ -11,7 +11,8 @@
 #include "libc/tcb.h"
 #include "sync/waitq.h"
 
-static int start(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg, bool c11)
+static int start(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg,
+                 bool c11)
 {
     if (unlikely(runtime_mode == RUNTIME_DORMANT))
         runtime_activate();
@@ -23,7 +24,8 @@ static int start(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void 
     return -1;
 }
 
-EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg)
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *),
+                          void *arg)
 {
     int err = start(thread, attr, f, arg, false);
     return err < 0 ? REAL(pthread_create)(thread, attr, f, arg) : err;
@@ -109,7 +111,8 @@ static struct fiber *ours(pthread_t thread)
     if (runtime_mode != RUNTIME_ACTIVE)
         return NULL;
     struct fiber *f = fiber_of(thread);
-    return f && !(load_relaxed(&f->flags) & (FIBER_KERNEL | FIBER_FOREIGN | FIBER_BOUND)) ? f : NULL;
+    return f && !(load_relaxed(&f->flags) & (FIBER_KERNEL | FIBER_FOREIGN | FIBER_BOUND)) ? f
+                                                                                          : NULL;
 }
 
 EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)

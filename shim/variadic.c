@@ -24,9 +24,9 @@ static int futex_deadline(int op, const struct timespec *ts, uint64_t *deadline)
     if (ts->tv_nsec < 0 || ts->tv_nsec >= (long)NSEC_PER_SEC || ts->tv_sec < 0)
         return -EINVAL;
     if ((op & FUTEX_CMD_MASK) == FUTEX_WAIT) { /* relative */
-        *deadline = ts->tv_sec > INT32_MAX ? TIMER_NEVER - 1
-                                           : timer_now() + (uint64_t)ts->tv_sec * NSEC_PER_SEC +
-                                                 (uint64_t)ts->tv_nsec;
+        *deadline = ts->tv_sec > INT32_MAX
+                        ? TIMER_NEVER - 1
+                        : timer_now() + (uint64_t)ts->tv_sec * NSEC_PER_SEC + (uint64_t)ts->tv_nsec;
         return 0;
     }
     return deadline_from(op & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, ts, deadline)
@@ -35,8 +35,8 @@ static int futex_deadline(int op, const struct timespec *ts, uint64_t *deadline)
 }
 
 /* -ENOSYS: the kernel's to do. */
-static long futex(uint32_t *addr, int op, uint32_t value, const struct timespec *ts, uint32_t *addr2,
-                  uint32_t value3)
+static long futex(uint32_t *addr, int op, uint32_t value, const struct timespec *ts,
+                  uint32_t *addr2, uint32_t value3)
 {
     uint64_t deadline;
     long err;
@@ -137,7 +137,7 @@ EXPORT long syscall(long nr, ...)
         return (long)self->tid;
     /* Our tids mean nothing to the kernel: a signal for the caller goes to its kernel thread, one for
      * another fiber to the process. */
-    struct fiber *target = nr == SYS_tgkill ? fiber_of_tid((uint32_t)a[1])
+    struct fiber *target = nr == SYS_tgkill  ? fiber_of_tid((uint32_t)a[1])
                            : nr == SYS_tkill ? fiber_of_tid((uint32_t)a[0])
                                              : NULL;
     if (target && nr == SYS_tgkill)

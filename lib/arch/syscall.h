@@ -11,10 +11,10 @@
 #define sys_6(n, a, b, c, d, e, f)                                                                 \
     arch_syscall6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define sys_5(n, a, b, c, d, e) sys_6(n, a, b, c, d, e, 0)
-#define sys_4(n, a, b, c, d) sys_6(n, a, b, c, d, 0, 0)
-#define sys_3(n, a, b, c) sys_6(n, a, b, c, 0, 0, 0)
-#define sys_2(n, a, b) sys_6(n, a, b, 0, 0, 0, 0)
-#define sys_1(n, a) sys_6(n, a, 0, 0, 0, 0, 0)
-#define sys_0(n) sys_6(n, 0, 0, 0, 0, 0, 0)
+#define sys_4(n, a, b, c, d)    sys_6(n, a, b, c, d, 0, 0)
+#define sys_3(n, a, b, c)       sys_6(n, a, b, c, 0, 0, 0)
+#define sys_2(n, a, b)          sys_6(n, a, b, 0, 0, 0, 0)
+#define sys_1(n, a)             sys_6(n, a, 0, 0, 0, 0, 0)
+#define sys_0(n)                sys_6(n, 0, 0, 0, 0, 0, 0)
 
 #endif

@@ -5,17 +5,17 @@
 
 #include <stdatomic.h>
 
-#define load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
-#define load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
-#define load_seq(p) atomic_load_explicit((p), memory_order_seq_cst)
+#define load_relaxed(p)     atomic_load_explicit((p), memory_order_relaxed)
+#define load_acquire(p)     atomic_load_explicit((p), memory_order_acquire)
+#define load_seq(p)         atomic_load_explicit((p), memory_order_seq_cst)
 #define store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
-#define store_seq(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
-#define add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
-#define add_seq(p, v) atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
-#define sub_seq(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst)
-#define xchg_acqrel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
-#define xchg_seq(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
+#define store_seq(p, v)     atomic_store_explicit((p), (v), memory_order_seq_cst)
+#define add_relaxed(p, v)   atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define add_seq(p, v)       atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
+#define sub_seq(p, v)       atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst)
+#define xchg_acqrel(p, v)   atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+#define xchg_seq(p, v)      atomic_exchange_explicit((p), (v), memory_order_seq_cst)
 /* cas_*: true when *p held *expected and now holds v; else *expected is what was found. */
 #define cas_acquire(p, expected, v)                                                                \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acquire,            \

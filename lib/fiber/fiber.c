@@ -12,9 +12,9 @@
 #include "arch/syscall.h"
 #include "libc/tcb.h"
 
-#define PID_MAX 4194304u /* the kernel's upper limit for real tids */
-#define MAX_SLOTS (1u << 20)
-#define TID_LIMIT (1u << 30) /* FUTEX_TID_MASK: libc's locks keep tids in 30 bits */
+#define PID_MAX     4194304u /* the kernel's upper limit for real tids */
+#define MAX_SLOTS   (1u << 20)
+#define TID_LIMIT   (1u << 30) /* FUTEX_TID_MASK: libc's locks keep tids in 30 bits */
 #define GENERATIONS ((TID_LIMIT - PID_MAX) / MAX_SLOTS - 1)
 
 __thread struct fiber *fiber_self __attribute__((tls_model("initial-exec")));
@@ -27,7 +27,8 @@ static struct {
     struct fiber *free[STACK_CLASSES];
     uint32_t slots; /* ever made */
     uint32_t max;
-    uint32_t first_generation; /* differs between processes: tids also name owners in shared memory */
+    uint32_t
+        first_generation; /* differs between processes: tids also name owners in shared memory */
     _Atomic size_t default_stack, default_guard;
 } pool;
 
@@ -62,7 +63,8 @@ static struct fiber *by_slot[MAX_SLOTS];
 
 struct fiber *fiber_of_tid(uint32_t tid)
 {
-    struct fiber *f = tid > PID_MAX && tid < TID_LIMIT ? by_slot[(tid - PID_MAX) % MAX_SLOTS] : NULL;
+    struct fiber *f = tid > PID_MAX && tid < TID_LIMIT ? by_slot[(tid - PID_MAX) % MAX_SLOTS]
+                                                       : NULL;
     return f && f->tid == tid && load_relaxed(&f->state) != FIBER_FREE ? f : NULL;
 }
 
@@ -149,9 +151,8 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     lock_init(&f->lock);
     add_relaxed(&fiber_created, 1);
     uint32_t most = load_relaxed(&fiber_most);
-    while (live > most &&
-           !atomic_compare_exchange_weak_explicit(&fiber_most, &most, live, memory_order_relaxed,
-                                                  memory_order_relaxed))
+    while (live > most && !atomic_compare_exchange_weak_explicit(
+                              &fiber_most, &most, live, memory_order_relaxed, memory_order_relaxed))
         ;
     return f;
 fail:

@@ -50,11 +50,11 @@ enum park_reason {
         PARK_REASON_COUNT
 };
 
-#define FIBER_KERNEL 1u   /* parks on its futex word, see above */
-#define FIBER_MAIN 2u     /* the process's first thread */
+#define FIBER_KERNEL  1u  /* parks on its futex word, see above */
+#define FIBER_MAIN    2u  /* the process's first thread */
 #define FIBER_FOREIGN 4u  /* a thread that somebody else made; its struct dies with it */
-#define FIBER_BOUND 8u    /* a thread of ours on its own kernel thread */
-#define FIBER_VFORK 16u   /* this memory is borrowed by a vfork child: every call goes to libc */
+#define FIBER_BOUND   8u  /* a thread of ours on its own kernel thread */
+#define FIBER_VFORK   16u /* this memory is borrowed by a vfork child: every call goes to libc */
 /* Calls of such a fiber go to libc and block the kernel thread. */
 #define FIBER_DIRECT (FIBER_KERNEL | FIBER_VFORK)
 

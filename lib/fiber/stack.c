@@ -16,17 +16,17 @@
 #include "base/atomic.h"
 #include "base/lock.h"
 
-#define PAGE 4096ul
+#define PAGE               4096ul
 #define MADV_GUARD_INSTALL 102
-#define MADV_GUARD_REMOVE 103
-#define MIN_CLASS 14 /* 16 KiB */
+#define MADV_GUARD_REMOVE  103
+#define MIN_CLASS          14 /* 16 KiB */
 /* Room for two nested signal frames at the low end, beyond what the program asked for. */
 #define SIGNAL_ROOM (2 * 3632 + 4096)
 /* All slots look alike to a cache that is indexed by low address bits: their hot lines would meet in
  * the same sets. Struct fiber and the stack start at one of these offsets. */
-#define COLOURS 8u
+#define COLOURS     8u
 #define COLOUR_STEP 64u
-#define CHUNK_MIN (64ul << 20)
+#define CHUNK_MIN   (64ul << 20)
 
 static struct {
     struct lock lock;

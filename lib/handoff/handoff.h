@@ -17,7 +17,8 @@ void handoff_wait_turn(struct fiber *self);
 static inline void handoff_leave(struct fiber *self)
 {
     store_relaxed(&self->in_syscall, load_relaxed(&self->in_syscall) - 1);
-    if (!(load_relaxed(&self->flags) & FIBER_DIRECT) && unlikely(load_relaxed(&self->worker->retake)))
+    if (!(load_relaxed(&self->flags) & FIBER_DIRECT) &&
+        unlikely(load_relaxed(&self->worker->retake)))
         handoff_wait_turn(self);
 }
 

@@ -36,8 +36,8 @@
 #endif
 #define RSEQ_AREA_SIZE 32
 #define MAX_SELF_WORDS 32
-#define MAX_PTHREAD 8192
-#define PROBE_STACK (128 * 1024)
+#define MAX_PTHREAD    8192
+#define PROBE_STACK    (128 * 1024)
 
 struct libc_real libc_real;
 
@@ -90,14 +90,17 @@ static bool field_offset(const char *name, size_t *offset)
 
 int tcb_find(const char **why)
 {
-    libc_real.pthread_create = (__typeof__(libc_real.pthread_create))dlsym(RTLD_NEXT, "pthread_create");
+    libc_real.pthread_create = (__typeof__(libc_real.pthread_create))dlsym(RTLD_NEXT,
+                                                                           "pthread_create");
     libc_real.pthread_join = (__typeof__(libc_real.pthread_join))dlsym(RTLD_NEXT, "pthread_join");
-    libc_real.pthread_detach = (__typeof__(libc_real.pthread_detach))dlsym(RTLD_NEXT, "pthread_detach");
+    libc_real.pthread_detach = (__typeof__(libc_real.pthread_detach))dlsym(RTLD_NEXT,
+                                                                           "pthread_detach");
     libc_real.pthread_exit = (__typeof__(libc_real.pthread_exit))dlsym(RTLD_NEXT, "pthread_exit");
     libc.allocate_tls = (__typeof__(libc.allocate_tls))private_symbol("_dl_allocate_tls");
-    libc.allocate_tls_init = (__typeof__(libc.allocate_tls_init))private_symbol("_dl_allocate_tls_init");
-    libc.get_tls_static_info =
-        (__typeof__(libc.get_tls_static_info))private_symbol("_dl_get_tls_static_info");
+    libc.allocate_tls_init = (__typeof__(libc.allocate_tls_init))private_symbol(
+        "_dl_allocate_tls_init");
+    libc.get_tls_static_info = (__typeof__(libc.get_tls_static_info))private_symbol(
+        "_dl_get_tls_static_info");
     libc.call_tls_dtors = (__typeof__(libc.call_tls_dtors))private_symbol("__call_tls_dtors");
     libc.ctype_init = (__typeof__(libc.ctype_init))private_symbol("__ctype_init");
 
@@ -127,8 +130,8 @@ int tcb_find(const char **why)
     libc.rseq_offset = rseq ? *rseq : 0;
     libc.get_tls_static_info(&libc.tls_size, &libc.tls_align);
     *why = "libc's thread structure has an unexpected size";
-    if (libc.pthread_size < 512 || libc.pthread_size > MAX_PTHREAD || libc.tls_size < libc.pthread_size ||
-        libc.tls_size > 1 << 20 || libc.tls_align > 4096)
+    if (libc.pthread_size < 512 || libc.pthread_size > MAX_PTHREAD ||
+        libc.tls_size < libc.pthread_size || libc.tls_size > 1 << 20 || libc.tls_align > 4096)
         return -ENOSYS;
     if (libc.tls_align < CACHE_LINE)
         libc.tls_align = CACHE_LINE;
@@ -186,7 +189,8 @@ static int image_study(const struct probe *p, uintptr_t stack, const char **why)
     /* Start routine and cleanup chain belong to the probe; nothing of a thread's past may stay. */
     *why = "the end of libc's thread start routine could not be recognised";
     void *calls[3];
-    if (arch_decode_calls(p->return_address, calls, 3) != 3 || calls[0] != (void *)libc.call_tls_dtors)
+    if (arch_decode_calls(p->return_address, calls, 3) != 3 ||
+        calls[0] != (void *)libc.call_tls_dtors)
         return -ENOSYS;
     for (int i = 0; i < 3; i++)
         libc.end_calls[i] = (void (*)(void))calls[i];
@@ -201,7 +205,8 @@ int tcb_activate(const char **why)
     pthread_t thread;
     pthread_attr_t attr;
     *why = "no memory for the probe thread";
-    void *stack = mmap(NULL, PROBE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *stack = mmap(NULL, PROBE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                       0);
     if (stack == MAP_FAILED)
         return -ENOMEM;
     pthread_attr_init(&attr);
@@ -273,7 +278,7 @@ void tcb_reset(uintptr_t tp)
     struct dtv_entry {
         uintptr_t value;
         void *to_free;
-    } *dtv;
+    } * dtv;
     memcpy(&dtv, (char *)tp + libc.dtv_offset, sizeof dtv);
     size_t n = dtv[-1].value;
     for (size_t i = 1; i <= n; i++)
@@ -309,8 +314,8 @@ static void robust_release(uintptr_t tp)
     struct robust_head *head = (struct robust_head *)(tp + libc.robust_offset);
     for (void **link = head->next; (void *)link != (void *)head;) {
         void **next = (void **)((uintptr_t)*link & ~1ul);
-        _Atomic uint32_t *futex =
-            (_Atomic uint32_t *)(((uintptr_t)link & ~1ul) + (uintptr_t)head->futex_offset);
+        _Atomic uint32_t *futex = (_Atomic uint32_t *)(((uintptr_t)link & ~1ul) +
+                                                       (uintptr_t)head->futex_offset);
         uint32_t old = load_relaxed(futex);
         while (!cas_seq(futex, &old, (old & 0x80000000u) | 0x40000000u)) /* WAITERS | OWNER_DIED */
             ;

@@ -25,7 +25,7 @@
 #include <time.h>
 #include "arch/syscall.h"
 
-#define EVENTS 64
+#define EVENTS  64
 #define WAKE_FD (-1)
 
 struct waiter {
@@ -101,8 +101,8 @@ static int take(struct epoll_event *events, uint64_t wait_ns)
     struct timespec ts = { (time_t)(wait_ns / NSEC_PER_SEC), (long)(wait_ns % NSEC_PER_SEC) };
     long n = -ENOSYS;
     if (wait_ns)
-        n = sys_call(SYS_epoll_pwait2, state.fd, events, EVENTS, wait_ns == TIMER_NEVER ? NULL : &ts,
-                     NULL, 8);
+        n = sys_call(SYS_epoll_pwait2, state.fd, events, EVENTS,
+                     wait_ns == TIMER_NEVER ? NULL : &ts, NULL, 8);
     if (n == -ENOSYS) { /* before Linux 5.11, or no wait at all */
         uint64_t ms = (wait_ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
         int timeout = wait_ns == TIMER_NEVER ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms;
@@ -186,7 +186,8 @@ static void epoll_sleep(struct worker *w, uint64_t deadline)
     }
     struct worker *nobody = NULL;
     if (cas_seq(&state.poller, &nobody, w)) {
-        if (!load_seq(&w->wake)) { /* partner: epoll_wake, which reads state.poller after setting it */
+        if (!load_seq(
+                &w->wake)) { /* partner: epoll_wake, which reads state.poller after setting it */
             r->next = 0;
             r->count = take(r->events, wait);
         }

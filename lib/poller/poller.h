@@ -59,7 +59,7 @@ static inline long poller_wait(struct fiber *self, int fd, uint32_t events, uint
  * use must notice when the kernel disagrees. */
 enum fd_kind { FD_UNKNOWN, FD_SOCKET, FD_PIPE, FD_FILE, FD_OTHER };
 
-#define FD_LIKELY 1u  /* data was there the last time, or never looked */
+#define FD_LIKELY  1u /* data was there the last time, or never looked */
 #define FD_TIMEOUT 2u /* a socket with SO_RCVTIMEO or SO_SNDTIMEO */
 /* A socket that this process accepted without O_NONBLOCK and that nobody else can have changed: its
  * description was not duplicated, passed on, or shared by a fork since. */

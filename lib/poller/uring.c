@@ -28,13 +28,13 @@
 #include "arch/syscall.h"
 #include "poller/uring_abi.h"
 
-#define SQ_ENTRIES 128u
-#define CQ_ENTRIES 1024u
-#define PREFETCH 4u /* completions */
-#define TAG_MASK 3ul
+#define SQ_ENTRIES  128u
+#define CQ_ENTRIES  1024u
+#define PREFETCH    4u /* completions */
+#define TAG_MASK    3ul
 #define TAG_REQUEST 0ul
-#define TAG_CANCEL 1ul
-#define TAG_WAKE 2ul
+#define TAG_CANCEL  1ul
+#define TAG_WAKE    2ul
 
 struct request {
     struct fiber *fiber;
@@ -84,8 +84,8 @@ static void use_memory(struct ring *r, const struct io_uring_params *p, char *ri
 static int set_up(struct ring *r, uint32_t sq_entries, uint32_t cq_entries)
 {
     size_t sqes_size = ALIGN_UP(sq_entries * sizeof(struct io_uring_sqe), 4096);
-    size_t rings_size =
-        ALIGN_UP(512 + cq_entries * sizeof(struct io_uring_cqe) + sq_entries * 4, 4096);
+    size_t rings_size = ALIGN_UP(512 + cq_entries * sizeof(struct io_uring_cqe) + sq_entries * 4,
+                                 4096);
     char *memory = mmap(NULL, sqes_size + rings_size, PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED)
@@ -228,7 +228,8 @@ static void submitted(struct ring *r)
 {
     /* SUBMIT_ALL: a request that fails at once is consumed too, with an error completion. */
     for (uint32_t i = 0; i < r->nprepared; i++)
-        atomic_fetch_sub_explicit(&fd_table[r->prepared_fd[i]].unsubmitted, 1, memory_order_release);
+        atomic_fetch_sub_explicit(&fd_table[r->prepared_fd[i]].unsubmitted, 1,
+                                  memory_order_release);
     r->nprepared = 0;
 }
 
@@ -326,7 +327,8 @@ static int reap(struct ring *r, struct proc *to, int max)
             fibers++;
         }
     }
-    io_uring_smp_store_release(r->u.cq.khead, head); /* partner: the kernel, which reuses the slots */
+    io_uring_smp_store_release(r->u.cq.khead,
+                               head); /* partner: the kernel, which reuses the slots */
     return fibers;
 }
 

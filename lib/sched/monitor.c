@@ -27,14 +27,14 @@
 #include "arch/syscall.h"
 #include "libc/tcb.h"
 
-#define LOOK_MIN (200 * NSEC_PER_USEC)
-#define LOOK_MAX (10 * NSEC_PER_MSEC)
+#define LOOK_MIN           (200 * NSEC_PER_USEC)
+#define LOOK_MAX           (10 * NSEC_PER_MSEC)
 #define LOOK_MAX_HALF_IDLE NSEC_PER_MSEC
-#define IDLE_BEFORE_SLEEP (100 * NSEC_PER_MSEC)
-#define BLOCKED_AFTER NSEC_PER_MSEC
-#define BUSY_AFTER (10 * NSEC_PER_MSEC)
+#define IDLE_BEFORE_SLEEP  (100 * NSEC_PER_MSEC)
+#define BLOCKED_AFTER      NSEC_PER_MSEC
+#define BUSY_AFTER         (10 * NSEC_PER_MSEC)
 /* libc keeps this number from programs for its own cancellation, which raddle replaces. */
-#define RESCUE_SIGNAL 32
+#define RESCUE_SIGNAL      32
 #define KERNEL_SA_RESTORER 0x04000000
 
 static struct {
@@ -173,7 +173,8 @@ static void *monitor_main(void *arg)
                     stuck |= load_relaxed(&w->cur) && load_relaxed(&w->alive);
                 ts = (struct timespec){ 0, (long)(LOOK_MAX * 5) };
                 if (load_seq(&sched.nidle) == sched.nprocs)
-                    sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word, stuck ? &ts : NULL);
+                    sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word,
+                             stuck ? &ts : NULL);
                 store_relaxed(&monitor.asleep, 0);
                 delay = LOOK_MIN;
                 continue;
@@ -204,8 +205,8 @@ int monitor_start(void)
 {
     memset(&monitor, 0, sizeof monitor);
     monitor.pid = (uint32_t)sys_call(SYS_getpid);
-    sched.membarrier =
-        sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    sched.membarrier = sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ==
+                       0;
 
     /* The kernel's own sigaction: libc's refuses the number. */
     struct {

@@ -11,7 +11,7 @@
 struct fiber;
 
 struct runq {
-    _Atomic uint32_t head; /* consumers, by compare-and-swap */
+    _Atomic uint32_t head;                                      /* consumers, by compare-and-swap */
     _Atomic uint32_t tail __attribute__((aligned(CACHE_LINE))); /* the owner only */
     _Atomic(struct fiber *) next;
     _Atomic(struct fiber *) ring[RUNQ_SIZE];

@@ -42,7 +42,7 @@ struct sched sched;
 const struct poller_ops *sched_poller;
 
 #define FEW_COMPLETIONS 8
-#define BACKLOG 64
+#define BACKLOG         64
 
 /* ---- waking ---- */
 
@@ -237,7 +237,8 @@ static void sleep_idle(struct worker *w)
     for (;;) {
         if (look) {
             lock_acquire(&sched.lock);
-            bool mine = w->proc == p && !(load_relaxed(&w->wake) & WAKE_PROC) && proc_reclaim_locked(p);
+            bool mine = w->proc == p && !(load_relaxed(&w->wake) & WAKE_PROC) &&
+                        proc_reclaim_locked(p);
             lock_release(&sched.lock);
             if (mine) {
                 if (searching) {

@@ -59,9 +59,9 @@ struct worker {
     uint64_t sigmask; /* what the kernel has for this thread */
     void *alt_sp;
     uint32_t random;
-    struct ring *ring;      /* the poller's */
-    struct worker *next;    /* spare list, sched.lock */
-    struct worker *all;     /* every worker ever made; never unlinked */
+    struct ring *ring;   /* the poller's */
+    struct worker *next; /* spare list, sched.lock */
+    struct worker *all;  /* every worker ever made; never unlinked */
     _Atomic uint32_t alive;
     struct lock mail_lock; /* requests to cancel, from other workers */
     void *mail;
@@ -71,8 +71,8 @@ struct sched {
     struct lock lock;
     struct proc *procs;
     uint32_t nprocs;
-    struct proc *idle;   /* list; lock */
-    struct worker *spare; /* sleeping without a proc; lock */
+    struct proc *idle;                        /* list; lock */
+    struct worker *spare;                     /* sleeping without a proc; lock */
     struct fiber *global_first, *global_last; /* lock */
     _Atomic uint32_t nglobal;
     _Atomic uint32_t nidle;
@@ -84,7 +84,7 @@ struct sched {
     _Atomic uint64_t handoffs, foreign_readies, rescues, moves;
     _Atomic bool active;
     _Atomic uint32_t proc_limit; /* procs that may run at once: share.c */
-    bool membarrier; /* the kernel orders other CPUs for us */
+    bool membarrier;             /* the kernel orders other CPUs for us */
 };
 extern struct sched sched;
 

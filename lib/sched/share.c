@@ -21,11 +21,11 @@
 #include "arch/syscall.h"
 #include "base/log.h"
 
-#define WINDOW (20 * NSEC_PER_MSEC)
-#define GROW_WINDOW (200 * NSEC_PER_MSEC)
+#define WINDOW       (20 * NSEC_PER_MSEC)
+#define GROW_WINDOW  (200 * NSEC_PER_MSEC)
 #define BACK_OFF_MIN (2 * NSEC_PER_SEC)
 #define BACK_OFF_MAX (60 * NSEC_PER_SEC)
-#define BRIEF (50 * NSEC_PER_USEC) /* average run of a fiber */
+#define BRIEF        (50 * NSEC_PER_USEC) /* average run of a fiber */
 
 static struct {
     uint64_t since, cpu, delay, switches;

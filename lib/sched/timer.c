@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define ARITY 4u
+#define ARITY      4u
 #define FIRST_ROOM 512u /* one page of pointers */
 
 uint64_t timer_now(void)

@@ -27,7 +27,8 @@ struct timer_heap {
     struct lock lock;
     uint32_t count, room;
     struct timer **slot;
-    _Atomic uint64_t first; /* when of the head, TIMER_NEVER when empty: readable without the lock */
+    _Atomic uint64_t
+        first; /* when of the head, TIMER_NEVER when empty: readable without the lock */
 };
 
 uint64_t timer_now(void);

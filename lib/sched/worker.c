@@ -144,8 +144,9 @@ void handoff_proc(struct proc *p)
         return;
     }
     if (worker_start(p)) {
-        say_once("no kernel thread for a worker (limit reached); threads that are ready wait for the "
-                 "existing ones");
+        say_once(
+            "no kernel thread for a worker (limit reached); threads that are ready wait for the "
+            "existing ones");
         lock_acquire(&sched.lock);
         proc_release_locked(p);
         lock_release(&sched.lock);
@@ -210,7 +211,8 @@ static int worker0_start(struct fiber *main_fiber, struct proc *p)
 int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber)
 {
     size_t size = ALIGN_UP(nprocs * sizeof(struct proc), 4096);
-    struct proc *procs = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct proc *procs = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                              0);
     if (procs == MAP_FAILED)
         return -ENOMEM;
     sched.nprocs = nprocs;

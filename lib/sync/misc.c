@@ -34,7 +34,7 @@ int barrier_wait(struct barrier *bar)
 }
 
 #define ONCE_RUNNING 1u
-#define ONCE_DONE 2u
+#define ONCE_DONE    2u
 
 struct once_guard {
     _Atomic uint32_t *control;

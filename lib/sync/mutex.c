@@ -17,9 +17,9 @@
 
 struct sync_real sync_real;
 
-#define SPIN_ROUNDS 4
-#define SPIN_PAUSES 30
-#define PATIENCE 2 /* lost competitions before the lock is handed over */
+#define SPIN_ROUNDS   4
+#define SPIN_PAUSES   30
+#define PATIENCE      2 /* lost competitions before the lock is handed over */
 #define TAG_HAND_OVER 1u
 
 /* A short spin pays only while the owner runs on another CPU. */

@@ -13,11 +13,11 @@
 
 #include <errno.h>
 
-#define RW_WRITER 0x80000000u
+#define RW_WRITER  0x80000000u
 #define RW_WAITERS 0x40000000u
 #define RW_READERS 0x3fffffffu
-#define TAG_READ 0u
-#define TAG_WRITE 1u
+#define TAG_READ   0u
+#define TAG_WRITE  1u
 
 static bool writers_first(const struct rwlock *l)
 {
@@ -70,8 +70,7 @@ static void grant(struct rwlock *l, struct bucket *b, struct wake_list *woken)
             s = load_relaxed(&l->state);
             uint32_t busy = want == TAG_WRITE ? s & ~RW_WAITERS : s & RW_WRITER;
             /* A reader or writer outside the queue may be faster: then this one waits on. */
-            while (!busy &&
-                   !cas_acquire(&l->state, &s, want == TAG_WRITE ? s | RW_WRITER : s + 1))
+            while (!busy && !cas_acquire(&l->state, &s, want == TAG_WRITE ? s | RW_WRITER : s + 1))
                 busy = want == TAG_WRITE ? s & ~RW_WAITERS : s & RW_WRITER;
             if (busy)
                 break;

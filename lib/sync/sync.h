@@ -27,9 +27,9 @@ struct mutex {
     uint32_t users;        /* glibc's, unused by us */
     int32_t kind;
 };
-#define MUTEX_TYPE 3
-#define MUTEX_PROTOCOL (32 | 64) /* priority inheritance, ceiling */
-#define MUTEX_LIBC (16 | 128)    /* robust, process-shared */
+#define MUTEX_TYPE       3
+#define MUTEX_PROTOCOL   (32 | 64)                 /* priority inheritance, ceiling */
+#define MUTEX_LIBC       (16 | 128)                /* robust, process-shared */
 #define MUTEX_NOT_NORMAL (MUTEX_TYPE | MUTEX_LIBC) /* ignoring elision and protocol bits */
 
 int mutex_lock_slow(struct mutex *m, uint64_t deadline);
@@ -64,7 +64,7 @@ struct cond {
     uint32_t unused[8];
     uint32_t flags; /* where glibc keeps them: 1 process-shared, 2 CLOCK_MONOTONIC */
 };
-#define COND_SHARED 1u
+#define COND_SHARED    1u
 #define COND_MONOTONIC 2u
 int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline);
 int cond_wake(struct cond *c, int n);

@@ -98,8 +98,8 @@ static void unlock_after_switch(struct worker *w, void *arg)
 }
 
 /* Waits that POSIX lets a signal or a cancellation end. */
-static const uint32_t interruptible =
-    1u << PARK_COND | 1u << PARK_SEM | 1u << PARK_FUTEX | 1u << PARK_SLEEP;
+static const uint32_t interruptible = 1u << PARK_COND | 1u << PARK_SEM | 1u << PARK_FUTEX |
+                                      1u << PARK_SLEEP;
 
 int waitq_park_queued(struct fiber *self, struct bucket *b, struct waiter *x, uint64_t deadline,
                       enum park_reason reason)
@@ -188,7 +188,8 @@ int waitq_wake(const void *key, int n, uint32_t bits)
     struct wake_list woken = { 0 };
     int count = 0;
     waitq_lock(self, b);
-    for (struct list *node = b->waiters.next, *next; node != &b->waiters && count < n; node = next) {
+    for (struct list *node = b->waiters.next, *next; node != &b->waiters && count < n;
+         node = next) {
         struct waiter *x = container_of(node, struct waiter, node);
         next = node->next;
         if (x->key != key || !(x->bits & bits))

@@ -23,8 +23,9 @@ struct waiter {
     struct fiber *fiber;
     struct bucket *bucket;
     uint32_t bits;
-    uint32_t tag;    /* the object's own mark, for wakers that choose */
-    _Atomic uint32_t *counter; /* a word of the object's, lowered when the waiter leaves the queue */
+    uint32_t tag; /* the object's own mark, for wakers that choose */
+    _Atomic uint32_t
+        *counter;    /* a word of the object's, lowered when the waiter leaves the queue */
     uint32_t result; /* WAITER_ */
 };
 enum { WAITER_QUEUED, WAITER_WOKEN, WAITER_EXPIRED };

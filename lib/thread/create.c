@@ -65,7 +65,7 @@ static int read_attributes(const pthread_attr_t *attr, struct thread_attributes 
     pthread_attr_getschedpolicy(attr, &policy);
     if (value == PTHREAD_EXPLICIT_SCHED && policy != SCHED_OTHER)
         return -ENOTSUP;
-    /* The address is NULL unless the program set it; getstack would compute with it. */
+        /* The address is NULL unless the program set it; getstack would compute with it. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     void *top = NULL;

@@ -8,7 +8,7 @@
 #include "base/defs.h"
 #include "base/lock.h"
 
-#define ARCH_SET_FS 0x1002
+#define ARCH_SET_FS     0x1002
 #define HWCAP2_FSGSBASE (1u << 1)
 
 void arch_switch_fsgsbase(void **save, void *sp, uintptr_t tp);

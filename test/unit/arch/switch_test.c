@@ -102,7 +102,7 @@ static uintptr_t main_tp, other_tp;
 static struct {
     int rounds, errors;
     uintptr_t tp, frame;
-    struct fp first_fp;
+    struct fp first_fp, fp;
 } other;
 
 static void prepare(void (*entry)(void))
@@ -125,26 +125,27 @@ static void other_main(void)
 
     other.frame = (uintptr_t)__builtin_frame_address(0);
     other.first_fp = fp_get();
-    fp_set(round_up);
+    fp_set(other.fp);
     for (;;) {
         fill(in, (uint64_t)other.rounds * 2 + 1);
         other.tp = arch_tp_get();
         switch_with_registers(&other_sp, main_sp, main_tp, in, out);
         for (int i = 0; i < REGISTERS; i++)
             other.errors += in[i] != out[i];
-        other.errors += !fp_equal(fp_get(), round_up);
+        other.errors += !fp_equal(fp_get(), other.fp);
         other.errors += arch_tp_get() != other_tp;
         other.rounds++;
     }
 }
 
-static void test_switch(bool force_syscall)
+static void test_switch(bool force_syscall, struct fp other_fp)
 {
     uint64_t in[REGISTERS], out[REGISTERS];
     struct fp before = fp_get(), after;
 
     arch_init(force_syscall);
     fp_set(round_down);
+    other.fp = other_fp;
     prepare(other_main);
     for (int i = 0; i < 1000; i++) {
         fill(in, (uint64_t)i * 2);
@@ -173,14 +174,25 @@ Test(arch_switch, by_instruction, .disabled = SANITIZED)
 {
     arch_init(false);
     cr_assert_eq(arch_tp_native(), (getauxval(AT_HWCAP2) & 2) != 0);
-    test_switch(false);
+    test_switch(false, round_up);
 }
 
 Test(arch_switch, by_system_call, .disabled = SANITIZED)
 {
     arch_init(true);
     cr_assert_not(arch_tp_native());
-    test_switch(true);
+    test_switch(true, round_up);
+}
+
+/* The other way out of the switch: nothing to load. */
+Test(arch_switch, by_instruction_with_equal_floating_point_state, .disabled = SANITIZED)
+{
+    test_switch(false, round_down);
+}
+
+Test(arch_switch, by_system_call_with_equal_floating_point_state, .disabled = SANITIZED)
+{
+    test_switch(true, round_down);
 }
 
 /* A context that is the only one to have flags, and one that is the only one to have none: the

@@ -46,7 +46,7 @@ static int touch(char *at)
     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-#define assert_guarded(at)   cr_assert_eq(touch(at), SIGSEGV, "not guarded")
+#define assert_guarded(at)    cr_assert_eq(touch(at), SIGSEGV, "not guarded")
 #define assert_accessible(at) cr_assert_eq(touch(at), 0, "guarded")
 
 static void assert_geometry(const struct stack *s, size_t size, size_t guard)
