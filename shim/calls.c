@@ -1,4 +1,4 @@
-/* The table made real: pointers, names, and the bodies of HANDOFF rows. ALIAS rows become further
+/* The table made real: pointers, names, and the bodies of rows that are not OWN. ALIAS rows become further
  * names of the same function when the library is linked (scripts/aliases).
  *
  * Exported symbols carry no version, so they answer references to any version of libc's. Bodies run

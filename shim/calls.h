@@ -6,6 +6,7 @@
 #include <mqueue.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pty.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>

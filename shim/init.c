@@ -14,6 +14,7 @@
 #include "arch/syscall.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "raddle.h"
 #include "sync/sync.h"
 
 extern char **environ;
@@ -21,6 +22,25 @@ extern char **environ;
 static long write_log(int fd, const void *buf, unsigned long n)
 {
     return sys_call(SYS_write, fd, buf, n);
+}
+
+/* Before the options are read, since it also silences complaints about them. */
+static bool quiet_asked(void)
+{
+    for (char **e = environ; e && *e; e++)
+        if (!strcmp(*e, "RADDLE_QUIET=1"))
+            return true;
+    return false;
+}
+
+static void ignore(const char *text)
+{
+    (void)text;
+}
+
+EXPORT const char *raddle_version(void)
+{
+    return RADDLE_VERSION;
 }
 
 static void child_after_fork(void)
@@ -38,9 +58,7 @@ __attribute__((constructor(101))) static void init(void)
         return;
     done = true;
     log_write = write_log;
-    option_parse(environ, log_text);
-    if (options.quiet)
-        log_write = NULL;
+    option_parse(environ, quiet_asked() ? ignore : log_text);
     real_resolve();
     sync_real.mutex_lock = real.pthread_mutex_lock;
     sync_real.mutex_trylock = real.pthread_mutex_trylock;

@@ -1,10 +1,9 @@
 /* fork: the child has one thread, the caller, and a dormant runtime.
  *
  * The other threads' fibers, workers and rings do not exist in the child; what they held of ours is
- * forgotten before the child runs any of the program's code after fork. libc's own fork runs the
- * pthread_atfork handlers, on the fiber's stack and TLS, where they may use every pthread object:
- * those handlers run before our reset, so it happens in a handler of ours that is registered first
- * and therefore runs first in the child. vfork is in lib/arch: its child borrows this memory. */
+ * forgotten before the child runs any of the program's code. That happens in a pthread_atfork handler
+ * of ours: the constructor registers it before the program can register any, and children's handlers
+ * run in the order of registration. vfork is in lib/arch: its child borrows this memory. */
 #include "shim/calls.h"
 
 #include "poller/poller.h"

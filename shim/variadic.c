@@ -153,7 +153,7 @@ EXPORT long syscall(long nr, ...)
     /* Calls that change descriptors behind the table's back. */
     if (nr == SYS_fcntl || nr == SYS_ioctl || nr == SYS_dup || nr == SYS_dup2 || nr == SYS_dup3)
         fd_unshare(a[0] < 0 ? 0 : (int)a[0]);
-    else if (nr == SYS_sendmsg || nr == SYS_clone || nr == SYS_clone3 || nr == SYS_fork)
+    else if (nr == SYS_sendmsg || nr == SYS_sendmmsg || nr == SYS_clone || nr == SYS_clone3 || nr == SYS_fork)
         fd_unshare(-1);
     handoff_enter(self);
     long r = arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]);

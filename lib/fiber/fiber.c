@@ -15,6 +15,7 @@
 #define PID_MAX     4194304u /* the kernel's upper limit for real tids */
 #define MAX_SLOTS   (1u << 20)
 #define TID_LIMIT   (1u << 30) /* FUTEX_TID_MASK: libc's locks keep tids in 30 bits */
+#define POOL_COMMITTED 1024u /* pooled stacks that keep their memory */
 #define GENERATIONS ((TID_LIMIT - PID_MAX) / MAX_SLOTS - 1)
 
 __thread struct fiber *fiber_self __attribute__((tls_model("initial-exec")));
@@ -25,6 +26,7 @@ _Atomic uint32_t fiber_live, fiber_most;
 static struct {
     struct lock lock;
     struct fiber *free[STACK_CLASSES];
+    _Atomic uint32_t pooled;
     uint32_t slots; /* ever made */
     uint32_t max;
     uint32_t
@@ -110,8 +112,10 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
 
     if (pool.free[c]) { /* a hint, looked at again under the lock */
         lock_acquire(&pool.lock);
-        if ((f = pool.free[c]))
+        if ((f = pool.free[c])) {
             pool.free[c] = f->next;
+            atomic_fetch_sub_explicit(&pool.pooled, 1, memory_order_relaxed);
+        }
         lock_release(&pool.lock);
     }
     if (f) {
@@ -163,6 +167,10 @@ fail:
 void fiber_free(struct fiber *f)
 {
     store_relaxed(&f->state, FIBER_FREE);
+    /* The pool keeps what a steady load reuses; beyond that the stacks' memory goes back. */
+    if (load_relaxed(&pool.pooled) >= POOL_COMMITTED)
+        stack_trim(&f->stack, 0);
+    add_relaxed(&pool.pooled, 1);
     lock_acquire(&pool.lock);
     f->next = pool.free[f->stack.size_class];
     pool.free[f->stack.size_class] = f;
@@ -175,6 +183,7 @@ void fiber_after_fork(struct fiber *self)
     lock_init(&pool.lock);
     /* The other threads' slots are lost to the child: their TCBs may be half made. */
     memset(pool.free, 0, sizeof pool.free);
+    store_relaxed(&pool.pooled, 0);
     store_relaxed(&fiber_live, 1);
     lock_init(&self->lock);
 }

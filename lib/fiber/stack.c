@@ -146,6 +146,8 @@ int stack_make(struct stack *s, size_t size, size_t guard, uint32_t number)
 
 void stack_trim(struct stack *s, size_t keep)
 {
+    if (s->user)
+        return;
     char *low = s->slot + s->guard, *high = (char *)ALIGN_DOWN(s->top - keep, PAGE);
     if (high > low)
         madvise(low, (size_t)(high - low), MADV_DONTNEED);

@@ -61,7 +61,7 @@ static struct worker *blocker_get(void)
     lock_release(&lock);
     if (w)
         return w;
-    if (!(w = worker_make()))
+    if (load_relaxed(&sched.nworkers) >= sched.max_workers || !(w = worker_make()))
         return NULL;
     w->blocker = true;
     pthread_t thread;
@@ -97,12 +97,14 @@ void handoff_block_enter(struct fiber *self)
     struct worker *w = self->worker;
     if (w->blocker || !sched_poller->busy(w))
         return;
+    runtime_enter(self);
     struct worker *b = blocker_get();
-    if (!b)
-        return; /* no thread: the call blocks the worker, which the monitor deals with */
+    if (!b) { /* no thread: the call blocks the worker, which the monitor deals with */
+        runtime_leave(self);
+        return;
+    }
     add_relaxed(&sched.moves, 1);
     struct assignment a = { self, b };
-    runtime_enter(self);
     fiber_park(self, PARK_SYSCALL, NULL, give, &a);
     runtime_leave(self);
 }

@@ -16,7 +16,9 @@ void handoff_wait_turn(struct fiber *self);
 
 static inline void handoff_leave(struct fiber *self)
 {
-    store_relaxed(&self->in_syscall, load_relaxed(&self->in_syscall) - 1);
+    /* 0 in the child of a fork that happened inside the call. */
+    uint32_t depth = load_relaxed(&self->in_syscall);
+    store_relaxed(&self->in_syscall, depth ? depth - 1 : 0);
     if (!(load_relaxed(&self->flags) & FIBER_DIRECT) &&
         unlikely(load_relaxed(&self->worker->retake)))
         handoff_wait_turn(self);

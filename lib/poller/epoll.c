@@ -61,7 +61,7 @@ static int move_up(int fd)
 {
     struct rlimit limit = { 0, 0 };
     getrlimit(RLIMIT_NOFILE, &limit);
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur / 2));
+    int high = (int)sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, limit.rlim_cur / 2);
     if (high >= 0) {
         sys_call(SYS_close, fd);
         fd = high;

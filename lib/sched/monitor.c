@@ -98,6 +98,11 @@ static void move_next(struct proc *p)
 static bool look_at_proc(struct proc *p, uint64_t now)
 {
     struct worker *w = load_relaxed(&p->worker);
+    if (!w && load_relaxed(&p->timers.first) <= now) {
+        /* Idle and nobody sleeps on it (its worker could not be started): its timers still count. */
+        sched_wake_one();
+        return true;
+    }
     if (load_relaxed(&p->status) != PROC_RUNNING || !w)
         return false;
     uint32_t tick = load_relaxed(&p->tick);

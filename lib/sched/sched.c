@@ -149,8 +149,8 @@ static struct fiber *steal(struct worker *w)
             struct proc *victim = &sched.procs[(start + i) % n];
             if (victim == p)
                 continue;
-            /* The next slot is taken only from a proc whose holder is not about to run it: its
-             * tick stood still since the first round. */
+            /* The next slot is left to a holder that is awake; the monitor empties it if that takes
+             * too long (move_next). */
             struct fiber *f = runq_steal(&p->runq, &victim->runq,
                                          round && load_relaxed(&victim->status) == PROC_IDLE);
             if (f) {

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include "arch/syscall.h"
 #include "base/log.h"
+#include "base/option.h"
 #include "libc/tcb.h"
 
 #define WORKER_STACK (256 * 1024)
@@ -40,10 +41,9 @@ static void publish(struct worker *w)
     while (!cas_release(&sched.workers, &head, w)); /* partner: the monitor's acquire */
 }
 
-static void say_once(const char *line)
+static void say_once(_Atomic uint32_t *said, const char *line)
 {
-    static _Atomic uint32_t said;
-    if (!xchg_seq(&said, 1))
+    if (!xchg_seq(said, 1) && !options.quiet)
         log_line("%s", line);
 }
 
@@ -85,7 +85,9 @@ static void *worker_main(void *arg)
     w->ktid = (uint32_t)sys_call(SYS_gettid);
     sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &w->sigmask, 8);
     if (sched_poller->open(w)) {
-        say_once("a worker could not set up its poller (locked-memory limit?); fewer threads can "
+        static _Atomic uint32_t said;
+        say_once(&said,
+                 "a worker could not set up its poller (locked-memory limit?); fewer threads can "
                  "block in system calls at once");
         lock_acquire(&sched.lock);
         store_relaxed(&w->proc->worker, NULL);
@@ -144,7 +146,9 @@ void handoff_proc(struct proc *p)
         return;
     }
     if (worker_start(p)) {
+        static _Atomic uint32_t said;
         say_once(
+            &said,
             "no kernel thread for a worker (limit reached); threads that are ready wait for the "
             "existing ones");
         lock_acquire(&sched.lock);

@@ -8,6 +8,7 @@
  * Runs on the program's stacks, outside the runtime. */
 #include "thread/thread.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
@@ -35,6 +36,10 @@ void runtime_init(void)
     tcb_find(&layout_problem);
     if (waitq_start())
         layout_problem = "no thread-specific data key left";
+    /* Sanitizers keep accounts of their own of every thread's stack and TLS. */
+    if (dlsym(RTLD_DEFAULT, "__asan_init") || dlsym(RTLD_DEFAULT, "__tsan_init") ||
+        dlsym(RTLD_DEFAULT, "__msan_init") || dlsym(RTLD_DEFAULT, "__hwasan_init"))
+        layout_problem = "the program is built with a sanitizer, which must know its threads";
     if (options.bound == BOUND_ALL)
         runtime_mode = RUNTIME_DIRECT;
 }

@@ -1,39 +1,13 @@
 /* waitq.c: waiting on an address, by kernel threads that the runtime adopts: what wakes whom, in
  * which order, what is moved, and that no wake-up is lost or counted twice. */
-#include "test/unit/common.h"
+#include "test/unit/sync/common.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "sync/waitq.h"
-
-static void init(void)
-{
-    cr_assert_eq(waitq_start(), 0);
-}
-
-TestSuite(waitq, .init = init);
-
-static uint64_t soon(uint64_t ms)
-{
-    return timer_now() + ms * NSEC_PER_MSEC;
-}
-
-static int queued(const void *key)
-{
-    struct fiber *self = fiber_current();
-    struct bucket *b = waitq_bucket(key);
-    struct wake_list none = { 0 };
-    int n = 0;
-
-    waitq_lock(self, b);
-    for (struct list *node = b->waiters.next; node != &b->waiters; node = node->next)
-        n += container_of(node, struct waiter, node)->key == key;
-    waitq_unlock_and_wake(self, b, &none);
-    return n;
-}
+TestSuite(waitq, .init = sync_init);
 
 /* ---- waiters, each on a thread of its own ---- */
 
@@ -325,7 +299,7 @@ static void *disturb(void *arg)
 
     while (!load_relaxed(&over)) {
         waitq_wake(word, 1, WAITQ_ANY);
-        for (uint32_t n = next_random(&random) % 4096; n > 0; n--)
+        for (uint32_t n = next_random(&random) % 65536; n > 0; n--)
             fence_compiler();
         if (next_random(&random) % 16 == 0)
             sched_yield();
