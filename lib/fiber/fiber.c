@@ -137,6 +137,11 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     f->next = NULL;
     store_relaxed(&f->flags, 0);
     store_relaxed(&f->in_syscall, 0);
+    store_relaxed(&f->attention, load_relaxed(&f->notes) ? ATTENTION_SIGNAL : 0);
+    store_relaxed(&f->pending, 0);
+    f->handler_sp = 0;
+    f->sigwait = 0;
+    f->temporary_mask = false;
     f->yield_count = 0;
     f->result = NULL;
     f->detached = f->ended = f->exiting = f->c11 = false;
