@@ -29,6 +29,7 @@
 #include <sys/mman.h>
 #include <sys/file.h>
 #include "handoff/handoff.h"
+#include "signal/signal.h"
 #include "thread/thread.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -66,6 +67,32 @@ static inline struct fiber *fiber_here(void)
     struct fiber *f = fiber_self;
     return likely(f && !(load_relaxed(&f->flags) & FIBER_DIRECT)) ? f : NULL;
 }
+
+/* The fiber of ours that thread names, or NULL. */
+static inline struct fiber *fiber_ours(pthread_t thread)
+{
+    struct fiber *f = runtime_mode == RUNTIME_ACTIVE ? fiber_of(thread) : NULL;
+    return f && !(load_relaxed(&f->flags) & (FIBER_KERNEL | FIBER_FOREIGN | FIBER_BOUND)) ? f
+                                                                                          : NULL;
+}
+
+/* A wait of the runtime's (-EINTR: it was interrupted) as the program sees it: signal(7) tells which
+ * calls are restarted after a handler with SA_RESTART. */
+#define RESTART(self, restartable, call)                                                           \
+    ({                                                                                             \
+        long outcome_;                                                                             \
+        do                                                                                         \
+            outcome_ = (call);                                                                     \
+        while (unlikely(outcome_ == -EINTR) && restart_wait(self, restartable));                   \
+        outcome_;                                                                                  \
+    })
+
+/* Before and after a call for whose duration the kernel sets another mask. True: signals that it
+ * lets through were pending, and were handled; the call would have ended with EINTR. */
+bool mask_begin(struct fiber *self, const sigset_t *mask, uint64_t *before);
+void mask_end(struct fiber *self, uint64_t before);
+/* tgkill(2) for a tid that is ours; -ENOSYS: it is the kernel's. */
+long signal_tid(uint32_t tid, int sig);
 
 /* Result of the kernel's kind to result of libc's kind. */
 static inline long set_errno(long r)

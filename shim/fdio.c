@@ -53,14 +53,16 @@ static ssize_t wait_and_read(struct fiber *self, int fd, const struct iovec *iov
                      .addr = count == 1 ? iov[0].iov_base : (void *)(uintptr_t)iov,
                      .len = count == 1 ? (uint32_t)len : (uint32_t)count,
                      .offset = NO_OFFSET };
-    ssize_t r = poller->io(self, &io, TIMER_NEVER);
+    ssize_t r = RESTART(self, true, poller->io(self, &io, TIMER_NEVER));
     if (r != -EOPNOTSUPP)
         return r;
     for (;;) {
         r = try_read(fd, iov, count, NO_OFFSET);
         if (r != -EAGAIN && r != -EOPNOTSUPP)
             return r;
-        long ready = poller_wait(self, fd, POLLIN, TIMER_NEVER, PARK_READ);
+        long ready = RESTART(self, true, poller_wait(self, fd, POLLIN, TIMER_NEVER, PARK_READ));
+        if (ready == -EINTR)
+            return ready;
         if (r == -EOPNOTSUPP || ready < 0) {
             /* Ready now; should another reader be faster, the monitor passes the proc on. */
             handoff_enter(self);
@@ -176,7 +178,7 @@ EXPORT ssize_t pread(int fd, void *buf, size_t n, off_t offset)
                          .addr = (char *)buf + done,
                          .len = (uint32_t)(n - done),
                          .offset = (uint64_t)offset + done };
-        r = poller->io(self, &io, TIMER_NEVER);
+        r = RESTART(self, true, poller->io(self, &io, TIMER_NEVER));
     }
     if (r == -EOPNOTSUPP || r == -EAGAIN || (r >= 0 && n - done >= MAX_TRANSFER))
         r = handed_off(self, SYS_pread64, fd, (char *)buf + done, n - done,
@@ -211,7 +213,8 @@ static ssize_t write_pipe(struct fiber *self, int fd, const char *buf, size_t n)
         }
         if (fd_nonblocking(fd))
             return done ? (ssize_t)done : -EAGAIN;
-        long ready = poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE);
+        /* After a part was written no call is restarted: the count is the answer. */
+        long ready = RESTART(self, !done, poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE));
         if (ready < 0)
             return done ? (ssize_t)done : ready;
     }

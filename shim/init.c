@@ -48,6 +48,7 @@ static void child_after_fork(void)
     struct fiber *self = fiber_self;
     if (self)
         runtime_after_fork(self);
+    signal_after_fork();
 }
 
 /* Only once, however often the library is named in LD_PRELOAD or found by a second path. */
@@ -64,6 +65,7 @@ __attribute__((constructor(101))) static void init(void)
     sync_real.mutex_trylock = real.pthread_mutex_trylock;
     sync_real.mutex_clocklock = real.pthread_mutex_clocklock;
     sync_real.mutex_unlock = real.pthread_mutex_unlock;
+    signal_init(real.sigaction);
     runtime_init();
     /* Registered before any of the program's, so the child's part runs before theirs. */
     pthread_atfork(NULL, NULL, child_after_fork);

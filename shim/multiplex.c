@@ -38,12 +38,11 @@ static long wait_for_any(struct fiber *self, const struct pollfd *fds, nfds_t n,
             count++;
         }
     if (count == 0) {
-        fiber_sleep(self, deadline);
-        return -ETIME;
+        return fiber_sleep(self, deadline) ? -EINTR : -ETIME;
     }
     if (count == 1) {
         long r = poller_wait(self, only->fd, (uint32_t)(uint16_t)only->events, deadline, PARK_POLL);
-        return r == -ETIME ? r : 0;
+        return r == -ETIME || r == -EINTR ? r : 0;
     }
     int epfd = (int)sys_call(SYS_epoll_create1, EPOLL_CLOEXEC);
     if (epfd < 0)
@@ -76,8 +75,10 @@ static long poll_one(struct fiber *self, struct pollfd *p, int64_t ns)
         if (info)
             atomic_fetch_and_explicit(&info->hints, (uint8_t)~FD_LIKELY, memory_order_relaxed);
     }
-    long events = poller_wait(self, p->fd, (uint32_t)(uint16_t)p->events, deadline_in(ns),
-                              PARK_POLL);
+    uint64_t deadline = deadline_in(ns);
+    uint32_t wanted = (uint16_t)p->events;
+    long events =
+        RESTART(self, false, poller_wait(self, p->fd, wanted, deadline, PARK_POLL));
     p->revents = 0;
     if (events == -ETIME)
         return 0;
@@ -116,6 +117,8 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
         r = sys_call(SYS_poll, fds, n, 0);
         if (r || w == -ETIME)
             return r;
+        if (w == -EINTR && !restart_wait(self, false))
+            return w;
     }
 }
 
@@ -143,7 +146,13 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, c
         return (int)set_errno(-EINVAL);
     if (mask) {
         handoff_block_enter(self);
-        int r = REAL(ppoll)(fds, n, timeout, mask);
+        int r = -1;
+        uint64_t before;
+        if (mask_begin(self, mask, &before))
+            errno = EINTR;
+        else
+            r = REAL(ppoll)(fds, n, timeout, mask);
+        mask_end(self, before);
         handoff_block_leave(self);
         return r;
     }
@@ -248,6 +257,11 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
         result = select_now(n, &s);
         if (result || waited == -ETIME)
             break;
+        if (waited == -EINTR && !restart_wait(self, false)) {
+            restore(&s);
+            result = waited;
+            break;
+        }
     }
     if (fds != inline_fds)
         free(fds);
@@ -290,7 +304,13 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
         return (int)set_errno(-EINVAL);
     if (mask) {
         handoff_block_enter(self);
-        int result = REAL(pselect)(n, r, w, e, timeout, mask);
+        int result = -1;
+        uint64_t before;
+        if (mask_begin(self, mask, &before))
+            errno = EINTR;
+        else
+            result = REAL(pselect)(n, r, w, e, timeout, mask);
+        mask_end(self, before);
         handoff_block_leave(self);
         return result;
     }
@@ -311,6 +331,8 @@ EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout
     for (;;) {
         long ready = poller_wait(self, epfd, POLLIN, deadline, PARK_POLL);
         r = sys_call(SYS_epoll_wait, epfd, events, max, 0);
+        if (!r && ready == -EINTR && restart_wait(self, false))
+            continue;
         if (r || ready < 0)
             return (int)set_errno(r == 0 && ready != -ETIME ? ready : r);
     }
@@ -325,7 +347,13 @@ EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeou
     if (!self)
         return REAL(epoll_pwait)(epfd, events, max, timeout, mask);
     handoff_block_enter(self);
-    int r = REAL(epoll_pwait)(epfd, events, max, timeout, mask);
+    int r = -1;
+    uint64_t before;
+    if (mask_begin(self, mask, &before))
+        errno = EINTR;
+    else
+        r = REAL(epoll_pwait)(epfd, events, max, timeout, mask);
+    mask_end(self, before);
     handoff_block_leave(self);
     return r;
 }

@@ -75,7 +75,7 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
                      .len = (uint32_t)(c->n < MAX_TRANSFER ? c->n : MAX_TRANSFER),
                      .flags = (uint32_t)flags,
                      .tried = true };
-    ssize_t r = poller->io(self, &io, deadline);
+    ssize_t r = RESTART(self, deadline == TIMER_NEVER, poller->io(self, &io, deadline));
     if (r != -EOPNOTSUPP) {
         note_likely(fd, io.more || (r > 0 && r == (ssize_t)c->n));
         return timed_out(r);
@@ -90,7 +90,8 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
         r = receive_now(c, flags | MSG_DONTWAIT);
         if (r != -EAGAIN)
             return r;
-        long ready = poller_wait(self, fd, POLLIN, deadline, PARK_READ);
+        long ready = RESTART(self, deadline == TIMER_NEVER,
+                             poller_wait(self, fd, POLLIN, deadline, PARK_READ));
         if (ready < 0)
             return timed_out(ready);
     }
@@ -164,10 +165,12 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
  * blocked in send would return: look again this often. */
 #define LOOK_AGAIN (250 * NSEC_PER_MSEC)
 
-static long wait_for_room(struct fiber *self, int fd, uint64_t deadline)
+static long wait_for_room(struct fiber *self, int fd, uint64_t deadline, bool part)
 {
     uint64_t look = timer_now() + LOOK_AGAIN;
-    long ready = poller_wait(self, fd, POLLOUT, deadline < look ? deadline : look, PARK_WRITE);
+    long ready = RESTART(
+        self, deadline == TIMER_NEVER && !part,
+        poller_wait(self, fd, POLLOUT, deadline < look ? deadline : look, PARK_WRITE));
     return ready == -ETIME && look < deadline ? 0 : ready;
 }
 
@@ -177,7 +180,7 @@ static ssize_t send_rest(struct fiber *self, int fd, const char *buf, size_t n, 
                          const struct sockaddr *addr, socklen_t len, size_t done, uint64_t deadline)
 {
     for (int futile = 0;;) {
-        long ready = wait_for_room(self, fd, deadline);
+        long ready = wait_for_room(self, fd, deadline, done > 0);
         if (ready < 0)
             return done ? (ssize_t)done : timed_out(ready);
         ssize_t r = sys_call(SYS_sendto, fd, buf + done, n - done,
@@ -231,7 +234,7 @@ ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int
         }
         if (done > 0)
             break;
-        long ready = wait_for_room(self, fd, deadline);
+        long ready = wait_for_room(self, fd, deadline, false);
         if (ready < 0)
             return timed_out(ready);
     }
@@ -301,10 +304,11 @@ static long accept_any(struct fiber *self, int fd, struct sockaddr *addr, sockle
                      .addr = addr,
                      .offset = (uintptr_t)len,
                      .flags = (uint32_t)flags };
-    long r = poller->io(self, &io, deadline);
+    long r = RESTART(self, deadline == TIMER_NEVER, poller->io(self, &io, deadline));
     if (r != -EOPNOTSUPP)
         return timed_out(r);
-    r = poller_wait(self, fd, POLLIN, deadline, PARK_ACCEPT);
+    r = RESTART(self, deadline == TIMER_NEVER,
+                poller_wait(self, fd, POLLIN, deadline, PARK_ACCEPT));
     if (r < 0)
         return timed_out(r);
     handoff_enter(self); /* somebody else may have been faster */
@@ -343,7 +347,15 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
                      .fd = fd,
                      .addr = (void *)(uintptr_t)addr.__sockaddr__,
                      .len = len };
-    long r = poller->io(self, &io, fd_socket_deadline(fd, true));
+    uint64_t deadline = fd_socket_deadline(fd, true);
+    long r = poller->io(self, &io, deadline);
+    if (unlikely(r == -EINTR) && restart_wait(self, deadline == TIMER_NEVER)) {
+        /* The connection is being made all the same; asking again tells how it ended. */
+        r = RESTART(self, deadline == TIMER_NEVER,
+                    poller_wait(self, fd, POLLOUT, deadline, PARK_CONNECT));
+        if (r >= 0)
+            r = sys_call(SYS_connect, fd, addr.__sockaddr__, len);
+    }
     if (r == -EOPNOTSUPP) {
         handoff_enter(self);
         r = sys_call(SYS_connect, fd, addr.__sockaddr__, len);

@@ -335,7 +335,7 @@ EXPORT int sem_wait(sem_t *sem)
 {
     if (unlikely(sem_is_libc(sem)))
         return REAL(sem_wait)(sem);
-    return (int)set_errno(sem_take((struct sem *)sem, TIMER_NEVER));
+    return (int)set_errno(RESTART(fiber_self, true, sem_take((struct sem *)sem, TIMER_NEVER)));
 }
 
 EXPORT int sem_trywait(sem_t *sem)
@@ -353,7 +353,7 @@ EXPORT int sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *abs
     if ((clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) ||
         !deadline_from(clock, abstime, &deadline))
         return (int)set_errno(-EINVAL);
-    return (int)set_errno(sem_take((struct sem *)sem, deadline));
+    return (int)set_errno(RESTART(fiber_self, false, sem_take((struct sem *)sem, deadline)));
 }
 
 EXPORT int sem_timedwait(sem_t *sem, const struct timespec *abstime)

@@ -105,19 +105,9 @@ EXPORT _Noreturn void thrd_exit(int result)
     thread_exit((void *)(intptr_t)result);
 }
 
-/* A fiber of ours that thread names, or NULL. */
-static struct fiber *ours(pthread_t thread)
-{
-    if (runtime_mode != RUNTIME_ACTIVE)
-        return NULL;
-    struct fiber *f = fiber_of(thread);
-    return f && !(load_relaxed(&f->flags) & (FIBER_KERNEL | FIBER_FOREIGN | FIBER_BOUND)) ? f
-                                                                                          : NULL;
-}
-
 EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
 {
-    struct fiber *f = ours(thread);
+    struct fiber *f = fiber_ours(thread);
     if (!f || load_relaxed(&f->flags) & FIBER_MAIN)
         return REAL(pthread_getattr_np)(thread, attr);
     int err = pthread_attr_init(attr);
@@ -145,7 +135,7 @@ EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
 
 EXPORT int pthread_setname_np(pthread_t thread, const char *name)
 {
-    struct fiber *f = ours(thread);
+    struct fiber *f = fiber_ours(thread);
     if (!f)
         return REAL(pthread_setname_np)(thread, name);
     size_t n = strnlen(name, sizeof f->name);
@@ -165,7 +155,7 @@ EXPORT int pthread_setname_np(pthread_t thread, const char *name)
 
 EXPORT int pthread_getname_np(pthread_t thread, char *name, size_t size)
 {
-    struct fiber *f = ours(thread);
+    struct fiber *f = fiber_ours(thread);
     if (!f)
         return REAL(pthread_getname_np)(thread, name, size);
     if (size < sizeof f->name)
@@ -177,58 +167,6 @@ EXPORT int pthread_getname_np(pthread_t thread, char *name, size_t size)
     /* A thread starts with its creator's name: that of the process. */
     memset(name, 0, size);
     return sys_call(SYS_prctl, PR_GET_NAME, name) ? EINVAL : 0;
-}
-
-/* ---- per-thread signal state that the kernel keeps for the worker ---- */
-
-static int change_mask(struct fiber *self, int how, const sigset_t *set, sigset_t *old)
-{
-    int err = REAL(pthread_sigmask)(how, set, old);
-    if (!err && set) { /* the fiber is on this worker until it enters the runtime */
-        sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &self->sigmask, 8);
-        self->worker->sigmask = self->sigmask;
-    }
-    return err;
-}
-
-EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
-{
-    struct fiber *self = fiber_here();
-    return self ? change_mask(self, how, set, old) : REAL(pthread_sigmask)(how, set, old);
-}
-
-EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
-{
-    struct fiber *self = fiber_here();
-    return self ? (int)set_errno(-change_mask(self, how, set, old))
-                : REAL(sigprocmask)(how, set, old);
-}
-
-EXPORT int sigaltstack(const stack_t *stack, stack_t *old)
-{
-    struct fiber *self = fiber_here();
-    int r = REAL(sigaltstack)(stack, old);
-    if (self && stack && r == 0) {
-        bool none = stack->ss_flags & SS_DISABLE;
-        self->alt_sp = self->worker->alt_sp = none ? NULL : stack->ss_sp;
-        self->alt_size = stack->ss_size;
-        self->alt_flags = stack->ss_flags;
-    }
-    return r;
-}
-
-/* A signal for another fiber goes to the process: masks and handlers are the kernel's and shared, so
- * some thread runs the handler. */
-EXPORT int pthread_kill(pthread_t thread, int sig)
-{
-    struct fiber *f = ours(thread);
-    if (!f || f == fiber_self)
-        return REAL(pthread_kill)(thread, sig);
-    if (sig < 0 || sig >= _NSIG)
-        return EINVAL;
-    if (sig == 0 || load_relaxed(&f->state) == FIBER_ENDED)
-        return 0;
-    return (int)-sys_call(SYS_kill, sys_call(SYS_getpid), sig);
 }
 
 EXPORT pid_t gettid(void)

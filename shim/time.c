@@ -20,6 +20,12 @@ static uint64_t after(uint64_t sec, uint64_t nsec)
                                                 : timer_now() + sec * NSEC_PER_SEC + nsec;
 }
 
+/* True: a signal handler ended it. */
+static bool sleep_until(struct fiber *self, uint64_t deadline)
+{
+    return RESTART(self, false, fiber_sleep(self, deadline) ? -EINTR : 0) != 0;
+}
+
 EXPORT int sched_yield(void)
 {
     struct fiber *self = fiber_here();
@@ -39,8 +45,11 @@ EXPORT unsigned sleep(unsigned seconds)
     struct fiber *self = fiber_here();
     if (!self)
         return REAL(sleep)(seconds);
-    fiber_sleep(self, after(seconds, 0));
-    return 0;
+    uint64_t end = after(seconds, 0);
+    if (!sleep_until(self, end))
+        return 0;
+    uint64_t now = timer_now(); /* rounded as libc does */
+    return now < end ? (unsigned)((end - now + NSEC_PER_SEC / 2) / NSEC_PER_SEC) : 0;
 }
 
 EXPORT int usleep(useconds_t usec)
@@ -48,8 +57,8 @@ EXPORT int usleep(useconds_t usec)
     struct fiber *self = fiber_here();
     if (!self)
         return REAL(usleep)(usec);
-    fiber_sleep(self, after(usec / 1000000, (uint64_t)usec % 1000000 * 1000));
-    return 0;
+    uint64_t end = after(usec / 1000000, (uint64_t)usec % 1000000 * 1000);
+    return (int)set_errno(sleep_until(self, end) ? -EINTR : 0);
 }
 
 /* clock_nanosleep's convention: a positive error code. */
@@ -73,9 +82,13 @@ static int clock_sleep(struct fiber *self, clockid_t clock, int flags, const str
             return EINVAL;
         deadline = after((uint64_t)time->tv_sec, (uint64_t)time->tv_nsec);
     }
-    if (deadline > timer_now())
-        fiber_sleep(self, deadline);
-    return 0;
+    if (deadline <= timer_now() || !sleep_until(self, deadline))
+        return 0;
+    if (left && !(flags & TIMER_ABSTIME)) {
+        uint64_t now = timer_now(), rest = now < deadline ? deadline - now : 0;
+        *left = (struct timespec){ (time_t)(rest / NSEC_PER_SEC), (long)(rest % NSEC_PER_SEC) };
+    }
+    return EINTR;
 }
 
 EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
@@ -99,5 +112,6 @@ EXPORT int thrd_sleep(const struct timespec *time, struct timespec *left)
     struct fiber *self = fiber_here();
     if (!self)
         return REAL(thrd_sleep)(time, left);
-    return clock_sleep(self, CLOCK_MONOTONIC, 0, time, left) ? -2 : 0;
+    int err = clock_sleep(self, CLOCK_MONOTONIC, 0, time, left);
+    return err == EINTR ? -1 : err ? -2 : 0;
 }

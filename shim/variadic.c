@@ -52,7 +52,8 @@ static long futex(uint32_t *addr, int op, uint32_t value, const struct timespec 
             return -EINVAL;
         if ((err = futex_deadline(op, ts, &deadline)))
             return err;
-        return waitq_wait((_Atomic uint32_t *)addr, value, value3, deadline, PARK_FUTEX);
+        return RESTART(fiber_self, deadline == TIMER_NEVER,
+                       waitq_wait((_Atomic uint32_t *)addr, value, value3, deadline, PARK_FUTEX));
     case FUTEX_WAKE:
         return waitq_wake(addr, n ? n : 1, WAITQ_ANY);
     case FUTEX_WAKE_BITSET:
@@ -135,17 +136,12 @@ EXPORT long syscall(long nr, ...)
         return set_errno(arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
     if (nr == SYS_gettid)
         return (long)self->tid;
-    /* Our tids mean nothing to the kernel: a signal for the caller goes to its kernel thread, one for
-     * another fiber to the process. */
-    struct fiber *target = nr == SYS_tgkill  ? fiber_of_tid((uint32_t)a[1])
-                           : nr == SYS_tkill ? fiber_of_tid((uint32_t)a[0])
-                                             : NULL;
-    if (target && nr == SYS_tgkill)
-        return set_errno(target == self ? sys_call(SYS_tgkill, a[0], sys_call(SYS_gettid), a[2])
-                                        : sys_call(SYS_kill, a[0], a[2]));
-    if (target)
-        return set_errno(target == self ? sys_call(SYS_tkill, sys_call(SYS_gettid), a[1])
-                                        : sys_call(SYS_kill, sys_call(SYS_getpid), a[1]));
+    if (nr == SYS_tgkill || nr == SYS_tkill) {
+        long r = nr == SYS_tkill ? signal_tid((uint32_t)a[0], (int)a[1])
+                                 : signal_tid((uint32_t)a[1], (int)a[2]);
+        if (r != -ENOSYS)
+            return set_errno(r);
+    }
     if (nr == SYS_sched_yield) {
         fiber_yield(self);
         return 0;
@@ -153,7 +149,8 @@ EXPORT long syscall(long nr, ...)
     /* Calls that change descriptors behind the table's back. */
     if (nr == SYS_fcntl || nr == SYS_ioctl || nr == SYS_dup || nr == SYS_dup2 || nr == SYS_dup3)
         fd_unshare(a[0] < 0 ? 0 : (int)a[0]);
-    else if (nr == SYS_sendmsg || nr == SYS_sendmmsg || nr == SYS_clone || nr == SYS_clone3 || nr == SYS_fork)
+    else if (nr == SYS_sendmsg || nr == SYS_sendmmsg || nr == SYS_clone || nr == SYS_clone3 ||
+             nr == SYS_fork)
         fd_unshare(-1);
     handoff_enter(self);
     long r = arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]);

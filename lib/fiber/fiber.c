@@ -12,11 +12,11 @@
 #include "arch/syscall.h"
 #include "libc/tcb.h"
 
-#define PID_MAX     4194304u /* the kernel's upper limit for real tids */
-#define MAX_SLOTS   (1u << 20)
-#define TID_LIMIT   (1u << 30) /* FUTEX_TID_MASK: libc's locks keep tids in 30 bits */
-#define POOL_COMMITTED 1024u /* pooled stacks that keep their memory */
-#define GENERATIONS ((TID_LIMIT - PID_MAX) / MAX_SLOTS - 1)
+#define PID_MAX        4194304u /* the kernel's upper limit for real tids */
+#define MAX_SLOTS      (1u << 20)
+#define TID_LIMIT      (1u << 30) /* FUTEX_TID_MASK: libc's locks keep tids in 30 bits */
+#define POOL_COMMITTED 1024u      /* pooled stacks that keep their memory */
+#define GENERATIONS    ((TID_LIMIT - PID_MAX) / MAX_SLOTS - 1)
 
 __thread struct fiber *fiber_self __attribute__((tls_model("initial-exec")));
 
@@ -145,6 +145,11 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     f->next = NULL;
     store_relaxed(&f->flags, 0);
     store_relaxed(&f->in_syscall, 0);
+    store_relaxed(&f->attention, load_relaxed(&f->notes) ? ATTENTION_SIGNAL : 0);
+    store_relaxed(&f->pending, 0);
+    f->handler_sp = 0;
+    f->sigwait = 0;
+    f->temporary_mask = false;
     f->yield_count = 0;
     f->result = NULL;
     f->detached = f->ended = f->exiting = f->c11 = false;

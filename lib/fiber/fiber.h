@@ -59,6 +59,12 @@ enum park_reason {
 #define FIBER_DIRECT (FIBER_KERNEL | FIBER_VFORK)
 
 struct worker;
+struct note;
+
+/* Why a fiber looks up when it leaves the runtime or is about to park. */
+#define ATTENTION_SIGNAL  1u /* notes came */
+#define ATTENTION_CANCEL  2u /* pthread_cancel was called; cleared when it has been noticed */
+#define ATTENTION_HANDLER 4u /* a signal handler runs, or was left by longjmp: see handler_sp */
 
 struct fiber {
     /* Switching: the first cache line. */
@@ -79,6 +85,8 @@ struct fiber {
     /* A park that may be ended early: what to call for that, see fiber_interrupt. */
     _Atomic(struct interruption *) interruption;
     _Atomic uint32_t interrupted; /* the current park was ended by fiber_interrupt */
+    _Atomic uint32_t attention;   /* ATTENTION_ bits */
+    uint8_t handled;              /* HANDLED_ bits (lib/signal): since its last park began */
     uint8_t park_reason;
     uint8_t yield_count;
     const void *park_object;
@@ -94,6 +102,13 @@ struct fiber {
 
     size_t alt_size;
     int alt_flags;
+    uintptr_t handler_sp; /* frame of the innermost running signal handler, 0: none */
+
+    /* Signals for this thread that no handler has seen yet: lib/signal. */
+    _Atomic(struct note *) notes;
+    _Atomic uint64_t pending; /* numbers that notes has, or will have in a moment */
+    uint64_t sigwait;         /* what it waits for in sigtimedwait */
+    bool temporary_mask;      /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
 
     struct stack stack;
     char name[16];

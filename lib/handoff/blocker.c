@@ -32,7 +32,8 @@ static _Noreturn void *blocker_main(void *arg)
     tcb_leave_rseq();
     w->tp = arch_tp_get();
     w->ktid = (uint32_t)sys_call(SYS_gettid);
-    sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &w->sigmask, 8);
+    worker_block_signals(w);
+    worker_publish(w);
     for (;;) {
         while (!(load_acquire(&w->wake) & WAKE_PROC)) /* partner: give */
             sys_call(SYS_futex, &w->wake, FUTEX_WAIT_PRIVATE, 0, NULL);
@@ -44,7 +45,9 @@ static _Noreturn void *blocker_main(void *arg)
         store_relaxed(&w->cur, f);
         arch_switch(&w->sched_sp, f->sp, f->tp);
         worker_run_post(w);
-        worker_idle_signals(w);
+        /* Nothing for the program is delivered here; sleeping workers are there for that. */
+        worker_block_signals(w);
+        worker_drain(w);
         lock_acquire(&lock);
         w->next = idle;
         idle = w;
@@ -69,7 +72,10 @@ static struct worker *blocker_get(void)
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, BLOCKER_STACK);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    uint64_t all = ~0ull, before;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
     int err = libc_real.pthread_create(&thread, &attr, blocker_main, w);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
     pthread_attr_destroy(&attr);
     if (err) {
         munmap(w, ALIGN_UP(sizeof *w, 4096));
@@ -97,11 +103,11 @@ void handoff_block_enter(struct fiber *self)
     struct worker *w = self->worker;
     if (w->blocker || !sched_poller->busy(w))
         return;
-    runtime_enter(self);
+    runtime_enter(self); /* a signal handler may come here too: not while the list is locked */
     struct worker *b = blocker_get();
-    if (!b) { /* no thread: the call blocks the worker, which the monitor deals with */
+    if (!b) {
         runtime_leave(self);
-        return;
+        return; /* no thread: the call blocks the worker, which the monitor deals with */
     }
     add_relaxed(&sched.moves, 1);
     struct assignment a = { self, b };

@@ -68,9 +68,10 @@ static void rescue(struct worker *w)
 }
 
 /* On the stuck worker's kernel thread, interrupting the program. */
-static void on_rescue(int sig)
+static void on_rescue(int sig, siginfo_t *info, void *context)
 {
     (void)sig;
+    (void)info;
     struct fiber *self = fiber_self;
     if (!self || load_relaxed(&self->flags) & FIBER_DIRECT)
         return;
@@ -79,8 +80,19 @@ static void on_rescue(int sig)
         return; /* it will look by itself */
     store_relaxed(&w->in_runtime, 1);
     fence_compiler();
-    sched_poller->rescue(w);
+    if (!w->blocker)
+        sched_poller->rescue(w);
+    bool signals = load_relaxed(&w->signals);
+    if (signals)
+        sched_signal_ops.drain(w, self);
     store_release(&w->in_runtime, 0);
+    /* Everything is blocked here: they run when this handler returns. */
+    if (load_relaxed(&self->attention) & ATTENTION_SIGNAL) {
+        if (sched_signal_ops.may_interrupt(context))
+            sched_signal_ops.deliver(self);
+        else if (signals)
+            store_relaxed(&w->signals, 1); /* so that we are called again */
+    }
 }
 
 /* Lone fiber in the next slot of a proc whose holder does not get to it. */
@@ -144,12 +156,13 @@ static bool look_at_proc(struct proc *p, uint64_t now)
     return true;
 }
 
-/* Workers that lost their proc: their rings still belong to them. */
+/* Workers that lost their proc: their rings still belong to them. And those whose fiber was interrupted
+ * by a signal on its way out of our code, and has not come back since. */
 static void look_at_rings(void)
 {
     for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
-        if (!w->proc && !w->blocker && load_relaxed(&w->cur) && !load_relaxed(&w->in_runtime) &&
-            sched_poller->stuck(w))
+        if (load_relaxed(&w->cur) && !load_relaxed(&w->in_runtime) &&
+            (load_relaxed(&w->signals) || (!w->proc && !w->blocker && sched_poller->stuck(w))))
             rescue(w);
 }
 
@@ -215,11 +228,11 @@ int monitor_start(void)
 
     /* The kernel's own sigaction: libc's refuses the number. */
     struct {
-        void (*handler)(int);
+        void (*handler)(int, siginfo_t *, void *);
         unsigned long flags;
         void (*restorer)(void);
         uint64_t mask;
-    } action = { on_rescue, SA_RESTART | KERNEL_SA_RESTORER, arch_sigreturn, ~0ull };
+    } action = { on_rescue, SA_RESTART | SA_SIGINFO | KERNEL_SA_RESTORER, arch_sigreturn, ~0ull };
     sys_call(SYS_rt_sigaction, RESCUE_SIGNAL, &action, NULL, 8);
 
     pthread_t thread;

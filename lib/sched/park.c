@@ -93,6 +93,8 @@ void fiber_park_until(struct fiber *self, enum park_reason reason, const void *o
 {
     self->park_reason = (uint8_t)reason;
     self->park_object = object;
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_HANDLER))
+        worker_read_mask(self);
     if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT)) {
         if (post)
             post(NULL, arg);
@@ -134,18 +136,42 @@ struct interruption {
 };
 static struct interruption busy;
 
+struct interrupt_now {
+    struct expire_now now;
+    struct fiber *fiber;
+};
+
+static void post_and_interrupt(struct worker *w, void *arg)
+{
+    struct interrupt_now e = *(struct interrupt_now *)arg;
+    if (e.now.post)
+        e.now.post(w, e.now.arg);
+    e.now.expire(w, e.now.arg);
+    store_release(&e.fiber->interruption, NULL); /* partner: the parker's wait for BUSY */
+}
+
 bool fiber_park_interruptible(struct fiber *self, enum park_reason reason, const void *object,
                               void (*post)(struct worker *, void *), void *arg, uint64_t deadline,
                               void (*expire)(struct worker *, void *))
 {
-    struct interruption i = { expire, arg };
+    struct interruption i = { expire, arg }, *mine = &i;
     store_relaxed(&self->interrupted, 0);
+    self->handled = 0;
     store_release(&self->interruption, &i); /* partner: the exchange in fiber_interrupt */
-    fiber_park_until(self, reason, object, post, arg, deadline, expire);
-    struct interruption *mine = &i;
-    if (unlikely(!cas_acquire(&self->interruption, &mine, NULL)))
-        for (unsigned round = 0; load_acquire(&self->interruption) == &busy; round++)
-            lock_relax(round);
+    fence_compiler();                       /* partner: the barrier of whoever set attention */
+    if (unlikely(load_relaxed(&self->attention) & (ATTENTION_SIGNAL | ATTENTION_CANCEL)) &&
+        cas_acquire(&self->interruption, &mine, &busy)) {
+        /* Interrupted before it parked, by what came since the program made the call. */
+        struct interrupt_now e = { { post, expire, arg }, self };
+        store_relaxed(&self->interrupted, 1);
+        fiber_park_until(self, reason, object, post_and_interrupt, &e, TIMER_NEVER, NULL);
+    } else {
+        fiber_park_until(self, reason, object, post, arg, deadline, expire);
+        mine = &i;
+        cas_acquire(&self->interruption, &mine, NULL);
+    }
+    for (unsigned round = 0; unlikely(load_acquire(&self->interruption) == &busy); round++)
+        lock_relax(round);
     return load_relaxed(&self->interrupted);
 }
 
@@ -231,6 +257,8 @@ void fiber_yield(struct fiber *self)
         sys_call(SYS_sched_yield);
         return;
     }
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_HANDLER))
+        worker_read_mask(self);
     struct proc *p = w->proc;
     struct fiber *next = next_local(p);
     if (next || !runq_empty(&p->runq)) { /* next is NULL when it is time for the scheduler */

@@ -114,6 +114,18 @@ bool proc_reclaim_locked(struct proc *p)
     return false;
 }
 
+/* Makes every running thread of the process execute a full barrier. */
+void sched_barrier(void)
+{
+    if (sched.membarrier) {
+        sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    } else {
+        /* Kernel without it, or denied: store buffers drain in well under this time. */
+        struct timespec ts = { 0, 200000 };
+        sys_call(SYS_nanosleep, &ts, NULL);
+    }
+}
+
 /* Takes the proc of a worker that runs the program's code or sits in a system call. Asymmetric
  * Dekker: the worker stores in_runtime and loads retake without a fence; we store retake, make the
  * kernel put a barrier into every running thread of the process, and load in_runtime. Either we see
@@ -126,13 +138,7 @@ bool proc_retake(struct worker *w)
     struct proc *p = w->proc;
     if (p && !load_relaxed(&w->in_runtime)) {
         store_seq(&w->retake, 1);
-        if (sched.membarrier) {
-            sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-        } else {
-            /* Kernel without it, or denied: store buffers drain in well under this time. */
-            struct timespec ts = { 0, 200000 };
-            sys_call(SYS_nanosleep, &ts, NULL);
-        }
+        sched_barrier();
         if (load_acquire(&w->in_runtime) || w->proc != p) {
             store_relaxed(&w->retake, 0);
         } else {

@@ -175,7 +175,9 @@ static bool work_anywhere(void)
 /* On the spare list: wait until somebody gives us a proc, passing completions on meanwhile. */
 static void sleep_on_spare_list(struct worker *w)
 {
+    worker_idle_signals(w);
     while (!worker_woken(w)) {
+        worker_drain(w);
         if (sched_poller->poll(w, NULL, 1 << 20, true) > 0)
             sched_wake_one();
         sched_poller->sleep(w, TIMER_NEVER);
@@ -248,6 +250,12 @@ static void sleep_idle(struct worker *w)
                 return;
             }
         }
+        /* A signal that comes later sets WAKE_SIGNAL, with which nobody sleeps. */
+        if (unlikely(load_relaxed(&w->signals))) {
+            worker_drain(w);
+            look = true;
+            continue;
+        }
         sched_poller->sleep(w, load_relaxed(&p->timers.first));
         bool few;
         lock_acquire(&sched.lock);
@@ -279,6 +287,7 @@ static struct fiber *find_runnable(struct worker *w)
             continue;
         }
         struct fiber *f;
+        worker_drain(w);
         if (load_relaxed(&p->timers.first) != TIMER_NEVER)
             timer_run(&p->timers, w, timer_now());
         if (load_relaxed(&p->tick) % LOCAL_PASS == 0) {

@@ -35,8 +35,9 @@ struct proc {
     uint64_t seen_since, seen_cpu;
 } __attribute__((aligned(CACHE_LINE)));
 
-#define WAKE_PROC 1u /* w->proc was given: run */
-#define WAKE_MAIL 2u /* only for the poller: requests to cancel */
+#define WAKE_PROC   1u /* w->proc was given: run */
+#define WAKE_MAIL   2u /* only for the poller: requests to cancel */
+#define WAKE_SIGNAL 4u /* the worker took a signal while it ran no fiber */
 
 /* A kernel thread of ours. Its scheduler stack runs schedule(). */
 struct worker {
@@ -56,7 +57,10 @@ struct worker {
     bool blocker; /* runs blocking calls only: no ring, never a proc (handoff/blocker.c) */
     uint32_t id;
     uint32_t ktid;
-    uint64_t sigmask; /* what the kernel has for this thread */
+    uint64_t sigmask; /* what the kernel has for this thread, or spoiled: see worker_spoil_mask */
+    /* Signals that arrived inside the runtime (lib/signal), or something else to look at. */
+    _Atomic(struct note *) notes;
+    _Atomic uint32_t signals;
     void *alt_sp;
     uint32_t random;
     struct ring *ring;   /* the poller's */
@@ -134,8 +138,32 @@ static inline struct worker *runtime_enter(struct fiber *self)
     return w;
 }
 
-/* Makes the kernel thread's signal mask and alternate stack those of the fiber. */
-void worker_take_signals(struct worker *w, struct fiber *f);
+/* What lib/signal adds to the scheduler, which it stands above. */
+struct sched_signal_ops {
+    /* Takes care of w->notes; cur: the fiber that w runs, NULL on a scheduler stack. Inside the
+     * runtime, touches no proc. */
+    void (*drain)(struct worker *w, struct fiber *cur);
+    /* On the fiber's stack outside the runtime: runs the handlers of its notes. */
+    void (*deliver)(struct fiber *self);
+    /* Whether a signal frame shows the program's code, where a handler may run. */
+    bool (*may_interrupt)(const void *ucontext);
+};
+extern struct sched_signal_ops sched_signal_ops;
+
+/* Makes the kernel thread's signal mask and alternate stack those of the fiber, and sees to its
+ * signals. */
+void worker_take_signals(struct fiber *self);
+
+/* Sends the next fiber that leaves the runtime on w through worker_take_signals. In w's signal
+ * handlers. The bit is that of a signal which libc lets nobody block. */
+static inline void worker_spoil_mask(struct worker *w)
+{
+    w->sigmask ^= 1ull << 31;
+}
+
+/* The fiber has left a signal handler, maybe by siglongjmp, which sets the kernel's mask behind our
+ * back: reads it. Before a fiber with ATTENTION_HANDLER lets others on its worker. */
+void worker_read_mask(struct fiber *self);
 
 static inline void runtime_leave(struct fiber *self)
 {
@@ -143,9 +171,11 @@ static inline void runtime_leave(struct fiber *self)
         return;
     struct worker *w = self->worker;
     store_release(&w->in_runtime, 0); /* partner: the monitor's read after its membarrier */
+    fence_compiler();                 /* partner: the barrier in signal_post (lib/signal) */
     /* Outside the runtime, because a signal that becomes deliverable runs the program's handler. */
-    if (unlikely(self->sigmask != w->sigmask || self->alt_sp != w->alt_sp))
-        worker_take_signals(w, self);
+    if (unlikely(self->sigmask != w->sigmask || self->alt_sp != w->alt_sp ||
+                 load_relaxed(&self->attention)))
+        worker_take_signals(self);
 }
 
 /* ---- park and ready (park.c) ---- */
@@ -213,6 +243,7 @@ void proc_release_locked(struct proc *p);
 bool proc_take_idle_locked(struct worker *w);
 bool proc_reclaim_locked(struct proc *p);
 bool proc_retake(struct worker *w);
+void sched_barrier(void);
 int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber);
 int worker_start(struct proc *p);
 struct worker *worker_make(void);
@@ -227,6 +258,13 @@ static inline bool share_room(void)
 }
 void sched_after_fork(void);
 void worker_idle_signals(struct worker *w);
+void worker_block_signals(struct worker *w);
+void worker_publish(struct worker *w);
+static inline void worker_drain(struct worker *w)
+{
+    if (unlikely(load_relaxed(&w->signals)))
+        sched_signal_ops.drain(w, NULL);
+}
 extern struct fiber *sched_main_fiber;
 void handoff_proc(struct proc *p);
 

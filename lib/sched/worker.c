@@ -33,7 +33,7 @@ struct worker *worker_make(void)
     return w;
 }
 
-static void publish(struct worker *w)
+void worker_publish(struct worker *w)
 {
     struct worker *head = load_relaxed(&sched.workers);
     do
@@ -49,19 +49,56 @@ static void say_once(_Atomic uint32_t *said, const char *line)
 
 struct fiber *sched_main_fiber;
 
-void worker_take_signals(struct worker *w, struct fiber *f)
+struct sched_signal_ops sched_signal_ops;
+
+/* Outside the runtime, in text where no handler of the program's runs except at the end of a system
+ * call: the notes about w are made before each. */
+void worker_take_signals(struct fiber *self)
 {
-    if (f->alt_sp != w->alt_sp) {
-        stack_t alt = { .ss_sp = f->alt_sp, .ss_size = f->alt_size, .ss_flags = f->alt_flags };
-        if (!f->alt_sp)
+    struct worker *w = self->worker;
+    if (unlikely(load_relaxed(&w->signals))) {
+        store_relaxed(&w->in_runtime, 1); /* wakes fibers, but needs no proc: no runtime_enter */
+        fence_compiler();
+        sched_signal_ops.drain(w, self);
+        store_release(&w->in_runtime, 0);
+    }
+    if (self->alt_sp != w->alt_sp) {
+        stack_t alt = { .ss_sp = self->alt_sp,
+                        .ss_size = self->alt_size,
+                        .ss_flags = self->alt_flags };
+        if (!self->alt_sp)
             alt.ss_flags = SS_DISABLE;
         /* EPERM: a handler runs on it right now; the next leave tries again. */
         if (sys_call(SYS_sigaltstack, &alt, NULL) == 0)
-            w->alt_sp = f->alt_sp;
+            w->alt_sp = self->alt_sp;
+        w = self->worker;
     }
-    if (f->sigmask != w->sigmask) {
-        w->sigmask = f->sigmask;
-        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &f->sigmask, NULL, 8);
+    if (self->sigmask != w->sigmask) {
+        w->sigmask = self->sigmask;
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &self->sigmask, NULL, 8);
+    }
+    if (load_relaxed(&self->attention) & (ATTENTION_SIGNAL | ATTENTION_CANCEL))
+        sched_signal_ops.deliver(self);
+}
+
+static bool on_alternate_stack(const struct fiber *self, uintptr_t sp)
+{
+    return self->alt_sp && sp - (uintptr_t)self->alt_sp < self->alt_size;
+}
+
+void worker_read_mask(struct fiber *self)
+{
+    uintptr_t sp = (uintptr_t)__builtin_frame_address(0), handler = self->handler_sp;
+    struct worker *w = self->worker;
+    /* They differ when the fiber has come here from another worker and not left the runtime yet. */
+    if (w->sigmask == self->sigmask) {
+        sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &self->sigmask, 8);
+        w->sigmask = self->sigmask;
+    }
+    bool sp_alt = on_alternate_stack(self, sp), handler_alt = on_alternate_stack(self, handler);
+    if (sp_alt == handler_alt ? sp > handler : handler_alt) {
+        self->handler_sp = 0; /* its frame is gone */
+        atomic_fetch_and_explicit(&self->attention, ~ATTENTION_HANDLER, memory_order_relaxed);
     }
 }
 
@@ -76,6 +113,12 @@ void worker_idle_signals(struct worker *w)
     }
 }
 
+void worker_block_signals(struct worker *w)
+{
+    w->sigmask = ~0ull;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &w->sigmask, NULL, 8);
+}
+
 /* Entry of workers other than 0. */
 static void *worker_main(void *arg)
 {
@@ -83,7 +126,7 @@ static void *worker_main(void *arg)
     tcb_leave_rseq();
     w->tp = arch_tp_get();
     w->ktid = (uint32_t)sys_call(SYS_gettid);
-    sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &w->sigmask, 8);
+    worker_block_signals(w); /* worker_start did so; until a fiber runs, or all sleep */
     if (sched_poller->open(w)) {
         static _Atomic uint32_t said;
         say_once(&said,
@@ -110,13 +153,17 @@ int worker_start(struct proc *p)
     int err = EAGAIN;
     struct worker *w = n <= sched.max_workers ? worker_make() : NULL;
     if (w) {
-        publish(w);
+        worker_publish(w);
         w->proc = p;
         store_relaxed(&p->worker, w);
         pthread_attr_init(&attr);
         pthread_attr_setstacksize(&attr, WORKER_STACK);
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        /* A signal handler must not find a worker that it cannot recognise. */
+        uint64_t all = ~0ull, before;
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
         err = libc_real.pthread_create(&thread, &attr, worker_main, w);
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
         pthread_attr_destroy(&attr);
     }
     if (err) {
@@ -206,7 +253,7 @@ static int worker0_start(struct fiber *main_fiber, struct proc *p)
     store_relaxed(&w->alive, 1);
     add_relaxed(&sched.nworkers, 1);
     store_relaxed(&sched.most_workers, 1);
-    publish(w);
+    worker_publish(w);
     main_fiber->worker = w;
     store_relaxed(&main_fiber->state, FIBER_RUNNING);
     return 0;

@@ -17,15 +17,16 @@ int barrier_wait(struct barrier *bar)
     struct bucket *b = waitq_enter(self, bar);
     if (bar->in + 1 < bar->count) {
         bar->in++;
-        struct waiter x = { .bits = WAITQ_ANY };
-        waitq_park(self, b, &x, bar, false, TIMER_NEVER, PARK_BARRIER);
+        /* Who is interrupted by a signal has not arrived, and comes again. */
+        struct waiter x = { .bits = WAITQ_ANY, .counter = &bar->in };
+        if (waitq_park(self, b, &x, bar, false, TIMER_NEVER, PARK_BARRIER) == -EINTR)
+            return barrier_wait(bar);
         return 0;
     }
-    bar->in = 0;
     bar->round++;
     struct wake_list woken = { 0 };
     for (struct waiter *x; (x = waitq_first(b, bar));) {
-        waitq_take(b, x);
+        waitq_take(b, x); /* lowers in, down to 0 */
         wake_list_add(&woken, x);
     }
     atomic_fetch_sub_explicit(&b->count, 1, memory_order_relaxed); /* waitq_enter's */

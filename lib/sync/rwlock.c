@@ -118,13 +118,21 @@ static int lock_slow(struct rwlock *l, uint32_t tag, uint64_t deadline)
 int rwlock_read(struct rwlock *l, uint64_t deadline)
 {
     int err = rwlock_try_read(l);
-    return err == -EBUSY ? lock_slow(l, TAG_READ, deadline) : err;
+    if (err != -EBUSY)
+        return err;
+    while ((err = lock_slow(l, TAG_READ, deadline)) == -EINTR)
+        ;
+    return err;
 }
 
 int rwlock_write(struct rwlock *l, uint64_t deadline)
 {
     int err = rwlock_try_write(l);
-    return err == -EBUSY ? lock_slow(l, TAG_WRITE, deadline) : err;
+    if (err != -EBUSY)
+        return err;
+    while ((err = lock_slow(l, TAG_WRITE, deadline)) == -EINTR)
+        ;
+    return err;
 }
 
 int rwlock_unlock(struct rwlock *l)

@@ -35,7 +35,7 @@ int sem_take(struct sem *s, uint64_t deadline)
         }
         int err = waitq_wait(value_word(s), 0, WAITQ_ANY, deadline, PARK_SEM);
         d = load_relaxed(&s->data);
-        if (err == -ETIMEDOUT && !(uint32_t)d) {
+        if ((err == -ETIMEDOUT || err == -EINTR) && !(uint32_t)d) {
             atomic_fetch_sub_explicit(&s->data, WAITER, memory_order_relaxed);
             return err;
         }

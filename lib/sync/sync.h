@@ -96,7 +96,8 @@ int sem_give(struct sem *s);
 
 /* ---- barrier, once, spin ---- */
 struct barrier {
-    uint32_t in, round, count, shared;
+    _Atomic uint32_t in;
+    uint32_t round, count, shared;
 };
 /* 1 for the serial thread, else 0. */
 int barrier_wait(struct barrier *b);

@@ -97,20 +97,12 @@ static void unlock_after_switch(struct worker *w, void *arg)
     lock_release(&x->bucket->lock); /* still locked, so x is still there and not moved */
 }
 
-/* Waits that POSIX lets a signal or a cancellation end. */
-static const uint32_t interruptible = 1u << PARK_COND | 1u << PARK_SEM | 1u << PARK_FUTEX |
-                                      1u << PARK_SLEEP;
-
 int waitq_park_queued(struct fiber *self, struct bucket *b, struct waiter *x, uint64_t deadline,
                       enum park_reason reason)
 {
     (void)b;
-    bool early = false;
-    if (interruptible & 1u << reason)
-        early = fiber_park_interruptible(self, reason, x->key, unlock_after_switch, x, deadline,
-                                         expire);
-    else
-        fiber_park_until(self, reason, x->key, unlock_after_switch, x, deadline, expire);
+    bool early = fiber_park_interruptible(self, reason, x->key, unlock_after_switch, x, deadline,
+                                          expire);
     runtime_leave(self);
     if (x->result != WAITER_EXPIRED)
         return 0;

@@ -40,7 +40,8 @@ static inline struct fiber *fiber_current(void)
 
 struct bucket *waitq_bucket(const void *key);
 
-/* futex(2)'s WAIT: parks while *word == expected. 0 when woken, -EAGAIN, -ETIMEDOUT. */
+/* futex(2)'s WAIT: parks while *word == expected. 0 when woken, -EAGAIN, -ETIMEDOUT, -EINTR: ended by
+ * fiber_interrupt; handlers ran before the return, or there was no reason. */
 int waitq_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t bits, uint64_t deadline,
                enum park_reason reason);
 
@@ -58,7 +59,7 @@ int waitq_requeue(_Atomic uint32_t *from, const void *to, int n, int move, bool 
  * does both. */
 struct bucket *waitq_enter(struct fiber *self, const void *key);
 void waitq_leave(struct fiber *self, struct bucket *b);
-/* Parks; 0 or -ETIMEDOUT. front: ahead of the others. The bucket is unlocked after. */
+/* Parks; 0, -ETIMEDOUT or -EINTR. front: ahead of the others. The bucket is unlocked after. */
 int waitq_park(struct fiber *self, struct bucket *b, struct waiter *x, const void *key, bool front,
                uint64_t deadline, enum park_reason reason);
 /* The same for a waiter that its object queued already. */

@@ -84,7 +84,7 @@ static uint64_t creator_mask(void)
 {
     struct fiber *self = fiber_current();
     uint64_t mask = self->sigmask;
-    if (load_relaxed(&self->flags) & FIBER_DIRECT)
+    if (load_relaxed(&self->flags) & FIBER_DIRECT || load_relaxed(&self->attention))
         sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, 8);
     return mask;
 }

@@ -99,6 +99,7 @@ int thread_join(pthread_t thread, void **result, uint64_t deadline)
         return -ENOTSUP;
     if (f == self)
         return -EDEADLK;
+again:
     runtime_enter(self);
     lock_acquire(&f->lock);
     int err = 0;
@@ -113,11 +114,14 @@ int thread_join(pthread_t thread, void **result, uint64_t deadline)
     } else {
         struct join_wait j = { f, self, false };
         f->joiner = self;
-        fiber_park_until(self, PARK_JOIN, f, join_unlock, &j, deadline, join_expire);
+        bool early = fiber_park_interruptible(self, PARK_JOIN, f, join_unlock, &j, deadline,
+                                              join_expire);
         if (j.expired)
-            err = -ETIMEDOUT;
+            err = early ? -EINTR : -ETIMEDOUT;
     }
     runtime_leave(self);
+    if (err == -EINTR)
+        goto again; /* signal handlers ran */
     if (err)
         return err;
     if (result)

@@ -130,6 +130,9 @@ void runtime_after_fork(struct fiber *self)
     store_relaxed(&self->flags, FIBER_KERNEL | FIBER_MAIN);
     store_relaxed(&self->in_syscall, 0);
     store_relaxed(&self->kernel_word, 0);
+    store_relaxed(&self->attention, 0);
+    store_relaxed(&self->notes, NULL);
+    store_relaxed(&self->pending, 0);
     sched_main_fiber = NULL;
     sched_after_fork();
     waitq_after_fork();

@@ -4,6 +4,7 @@
  * uses thread-local storage. Called during activation and, for stacks, by the creating fiber. */
 #include <string.h>
 #include <sys/auxv.h>
+#include <ucontext.h>
 #include "arch/syscall.h"
 #include "base/defs.h"
 #include "base/lock.h"
@@ -27,6 +28,11 @@ void arch_init(bool force_syscall)
 bool arch_tp_native(void)
 {
     return arch_switch == arch_switch_fsgsbase;
+}
+
+const void *arch_context_pc(const void *ucontext)
+{
+    return (const void *)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
 }
 
 void arch_tp_set(uintptr_t tp)

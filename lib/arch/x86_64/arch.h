@@ -40,6 +40,15 @@ void arch_init(bool force_syscall);
 /* Set by arch_init: switch with the instruction, or with the system call. */
 extern void (*arch_switch)(void **save, void *sp, uintptr_t tp);
 
+/* Where a signal frame interrupted, and whether the instruction before that is a system call: it has
+ * just ended, or ended early. The text must be readable. */
+const void *arch_context_pc(const void *ucontext);
+static inline bool arch_after_syscall(const void *pc)
+{
+    const unsigned char *code = pc;
+    return code[-2] == 0x0f && code[-1] == 0x05;
+}
+
 /* Return address of signal handlers that are installed with the raw system call. */
 void arch_sigreturn(void);
 

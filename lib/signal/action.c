@@ -1,0 +1,105 @@
+/* The program's signal actions.
+ *
+ * Invariants: the kernel has signal_arrived for every signal whose handler the program set, with the
+ * program's mask and flags plus SA_SIGINFO; SIG_DFL and SIG_IGN are the kernel's own. The table's
+ * entry is set before the kernel's and not cleared after, so signal_arrived always finds a handler.
+ * Handlers are called with three arguments whatever their kind: the ABI lets them ignore two.
+ *
+ * Called on the program's stacks and, reading, in signal handlers. A vfork child never writes here:
+ * the memory is its parent's. */
+#include <errno.h>
+#include <string.h>
+#include "arch/syscall.h"
+#include "signal/signal.h"
+
+#define KERNEL_SA_RESTORER 0x04000000
+
+static struct entry {
+    _Atomic(signal_handler *) handler;
+    _Atomic int flags;
+    _Atomic uint64_t mask;
+} table[_NSIG];
+static struct lock lock;
+static int (*real)(int, const struct sigaction *, struct sigaction *);
+
+void signal_init(int (*real_sigaction)(int, const struct sigaction *, struct sigaction *))
+{
+    real = real_sigaction;
+}
+
+signal_handler *signal_handler_of(int sig, int *flags)
+{
+    *flags = load_relaxed(&table[sig].flags);
+    return load_acquire(&table[sig].handler); /* partner: set */
+}
+
+static bool is_handler(const struct sigaction *a)
+{
+    return (a->sa_flags & SA_SIGINFO) || (a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN);
+}
+
+static struct sigaction get(int sig)
+{
+    struct sigaction a;
+    uint64_t mask = load_relaxed(&table[sig].mask);
+    memset(&a, 0, sizeof a);
+    a.sa_sigaction = load_relaxed(&table[sig].handler);
+    a.sa_flags = load_relaxed(&table[sig].flags);
+    memcpy(&a.sa_mask, &mask, sizeof mask);
+    return a;
+}
+
+static void set(int sig, const struct sigaction *a)
+{
+    uint64_t mask;
+    memcpy(&mask, &a->sa_mask, sizeof mask);
+    store_relaxed(&table[sig].flags, a->sa_flags);
+    store_relaxed(&table[sig].mask, mask);
+    store_release(&table[sig].handler, a->sa_sigaction);
+}
+
+int signal_action(int sig, const struct sigaction *action, struct sigaction *old)
+{
+    struct fiber *self = fiber_self;
+    if (sig <= 0 || sig >= _NSIG || (self && load_relaxed(&self->flags) & FIBER_VFORK))
+        return real(sig, action, old);
+    struct sigaction before, ours, kernel;
+    /* sigaction may be called by handlers: nothing may interrupt the section. */
+    uint64_t all = ~0ull, mask;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
+    lock_acquire(&lock);
+    before = get(sig);
+    if (action && is_handler(action)) {
+        ours = *action;
+        ours.sa_sigaction = signal_arrived;
+        ours.sa_flags |= SA_SIGINFO;
+        set(sig, action);
+        action = &ours;
+    }
+    int r = real(sig, action, &kernel);
+    if (r && action)
+        set(sig, &before);
+    lock_release(&lock);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    if (r == 0 && old) {
+        *old = kernel;
+        if (kernel.sa_sigaction == signal_arrived) {
+            old->sa_sigaction = before.sa_sigaction;
+            old->sa_flags = before.sa_flags;
+        }
+    }
+    return r;
+}
+
+void signal_reinstall(int sig)
+{
+    struct {
+        signal_handler *handler;
+        unsigned long flags;
+        void (*restorer)(void);
+        uint64_t mask;
+    } action = { signal_arrived, (unsigned)load_relaxed(&table[sig].flags) | SA_SIGINFO,
+                 arch_sigreturn, load_relaxed(&table[sig].mask) };
+    action.flags |= KERNEL_SA_RESTORER;
+    sys_call(SYS_rt_sigaction, sig, &action, NULL, 8);
+}

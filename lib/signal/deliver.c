@@ -1,0 +1,460 @@
+/* From the arrival of a signal to the program's handler.
+ *
+ * The kernel delivers to kernel threads, the program means threads of its own. What happens when a
+ * signal arrives depends on what it interrupts:
+ *
+ *   the program's code on a fiber    the handler runs right there, with the mask that the kernel
+ *                                    made for it recorded as the fiber's (it may park and migrate)
+ *   the runtime, or a scheduler      it is noted in the worker (struct note), whose next fiber that
+ *   stack                            leaves the runtime, or scheduler loop, chooses a fiber for it
+ *   a thread that is no fiber        the handler runs right there
+ *
+ * and a signal for the process is passed to the main thread if that takes it, as the kernel does.
+ * A note that has reached its fiber is raised by that fiber on itself (rt_tgsigqueueinfo to its
+ * own kernel thread), outside the runtime, so the handler always has a frame of the kernel's: its
+ * return, a siglongjmp out of it and what it changes in its context work as ever. If no fiber takes
+ * a signal it goes back to the kernel, which keeps it pending for the process.
+ *
+ * A fiber that is to look at its notes is interrupted if it is parked (fiber_interrupt), sees them
+ * when it leaves the runtime or before it parks, and is sent a kick if it computes or sits in a
+ * system call: the signal itself, marked, to its kernel thread. The order that makes this complete
+ * is that of proc_retake: sender stores, makes all CPUs pass a barrier, and looks; the fiber changes
+ * its state, and looks, without a fence.
+ *
+ * "The program's code" excludes our own text even outside the runtime: it may hold the address of its
+ * worker in a register, and a handler may migrate. The exception is the end of a system call there.
+ * A signal put off for that reason is delivered at the next way out, or by the monitor.
+ *
+ * Not done: a process-directed signal that the main thread and every running thread block waits in
+ * the kernel even if a parked thread would take it. A kick that comes when its target has just left
+ * may end another thread's system call with EINTR. */
+#include <errno.h>
+#include <string.h>
+#include <ucontext.h>
+#include "arch/syscall.h"
+#include "signal/signal.h"
+
+#define NOTES 1024u
+#define FAULTS                                                                                     \
+    (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGILL) |          \
+     SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS))
+/* Timers that count CPU time belong to who spends it, and failed writes to the writer. */
+#define NOT_FOR_MAIN                                                                               \
+    (SIGNAL_BIT(SIGPROF) | SIGNAL_BIT(SIGVTALRM) | SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(SIGXFSZ))
+
+struct note {
+    struct note *next;
+    uint32_t tid; /* of the fiber it is for: a pooled fiber may find one of its past */
+    siginfo_t info;
+};
+
+static struct note pool[NOTES];
+static _Atomic uint64_t used[NOTES / 64];
+static char kick_mark;
+
+/* ---- notes: lock-free, because signal handlers make them ---- */
+
+static struct note *note_make(const siginfo_t *info)
+{
+    for (uint32_t i = 0; i < NOTES / 64; i++) {
+        uint64_t u = load_relaxed(&used[i]);
+        while (u != ~0ull) {
+            int bit = __builtin_ctzll(~u);
+            if (!cas_acquire(&used[i], &u, u | 1ull << bit)) /* partner: note_free */
+                continue;
+            struct note *n = &pool[i * 64 + (uint32_t)bit];
+            n->info = *info;
+            return n;
+        }
+    }
+    return NULL;
+}
+
+static void note_free(struct note *n)
+{
+    uint32_t i = (uint32_t)(n - pool);
+    atomic_fetch_and_explicit(&used[i / 64], ~(1ull << i % 64), memory_order_release);
+}
+
+static void push(_Atomic(struct note *) *list, struct note *n)
+{
+    n->next = load_relaxed(list);
+    while (!cas_release(list, &n->next, n)) /* partner: take_all */
+        ;
+}
+
+/* Oldest first. */
+static struct note *take_all(_Atomic(struct note *) *list)
+{
+    struct note *n = xchg_acqrel(list, NULL), *first = NULL;
+    while (n) {
+        struct note *next = n->next;
+        n->next = first;
+        first = n;
+        n = next;
+    }
+    return first;
+}
+
+bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
+{
+    if (!load_relaxed(&self->notes))
+        return false;
+    struct note *found = NULL;
+    bool more = false;
+    for (struct note *n = take_all(&self->notes), *next; n; n = next) {
+        uint64_t bit = SIGNAL_BIT(n->info.si_signo);
+        next = n->next;
+        if (n->tid != self->tid) {
+            note_free(n);
+        } else if (!found && (set & bit)) {
+            found = n;
+            atomic_fetch_and_explicit(&self->pending, ~bit, memory_order_relaxed);
+        } else {
+            more |= found && n->info.si_signo == found->info.si_signo;
+            push(&self->notes, n);
+        }
+    }
+    if (!found)
+        return false;
+    *info = found->info;
+    if (more)
+        atomic_fetch_or_explicit(&self->pending, SIGNAL_BIT(info->si_signo), memory_order_relaxed);
+    note_free(found);
+    return true;
+}
+
+/* False: it is pending already, and ordinary signals do not queue. */
+static bool note_for(struct fiber *f, struct note *n)
+{
+    int sig = n->info.si_signo;
+    uint64_t bit = SIGNAL_BIT(sig);
+    if ((atomic_fetch_or_explicit(&f->pending, bit, memory_order_relaxed) & bit) &&
+        sig < SIGRTMIN) {
+        note_free(n);
+        return false;
+    }
+    n->tid = f->tid;
+    push(&f->notes, n);
+    atomic_fetch_or_explicit(&f->attention, ATTENTION_SIGNAL, memory_order_seq_cst);
+    return true;
+}
+
+static bool takes(struct fiber *f, uint64_t bit)
+{
+    uint64_t mask = *(volatile uint64_t *)&f->sigmask;
+    return !(mask & bit) || (load_relaxed(&f->attention) & ATTENTION_HANDLER);
+}
+
+bool signal_is_kick(const siginfo_t *info)
+{
+    return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &kick_mark;
+}
+
+/* Inside the runtime, or where a lock may be taken. f is not the caller. */
+static void post(struct fiber *f, struct note *n)
+{
+    int sig = n->info.si_signo;
+    uint64_t bit = SIGNAL_BIT(sig);
+    if (!note_for(f, n))
+        return;
+    sched_barrier(); /* partners: runtime_leave, fiber_park_interruptible, signal_set_mask */
+    if (fiber_interrupt(NULL, f)) {
+        monitor_kick(); /* the monitor sees to it that somebody runs f: we may be in a handler */
+        return;
+    }
+    struct worker *w = *(struct worker *volatile *)&f->worker;
+    if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime) ||
+        (!takes(f, bit) && !(*(volatile uint64_t *)&f->sigwait & bit)))
+        return;
+    siginfo_t kick;
+    memset(&kick, 0, sizeof kick);
+    kick.si_signo = sig;
+    kick.si_code = SI_QUEUE; /* what the kernel lets one thread say to another */
+    kick.si_pid = (pid_t)sys_call(SYS_getpid);
+    kick.si_value.sival_ptr = &kick_mark;
+    sys_call(SYS_rt_tgsigqueueinfo, kick.si_pid, w->ktid, sig, &kick);
+}
+
+/* Makes a signal that this kernel thread blocks pending for the process, as it was. */
+static void give_back(siginfo_t *info)
+{
+    long pid = sys_call(SYS_getpid);
+    /* Only the first kernel thread may say that the kernel or kill(2) sent it. */
+    if (sys_call(SYS_rt_sigqueueinfo, pid, info->si_signo, info))
+        sys_call(SYS_kill, pid, info->si_signo);
+}
+
+/* ---- choosing a thread ---- */
+
+static struct fiber *main_takes(uint64_t bit)
+{
+    struct fiber *f = sched_main_fiber;
+    return f && !(load_relaxed(&f->flags) & FIBER_DIRECT) &&
+                   load_relaxed(&f->state) != FIBER_ENDED && takes(f, bit)
+               ? f
+               : NULL;
+}
+
+/* cur: what the calling worker runs. Inside the runtime or on a scheduler stack. */
+static void route(struct worker *w, struct fiber *cur, struct note *n)
+{
+    uint64_t bit = SIGNAL_BIT(n->info.si_signo);
+    struct fiber *f = bit & NOT_FOR_MAIN && cur && takes(cur, bit) ? cur : main_takes(bit);
+    if (!f && cur && takes(cur, bit))
+        f = cur;
+    if (f && f == cur) {
+        note_for(f, n); /* it is about to look */
+    } else if (f) {
+        post(f, n);
+    } else {
+        /* Back to the process: kept there until somebody's mask lets it through. */
+        siginfo_t info = n->info;
+        note_free(n);
+        w->sigmask |= bit;
+        sys_call(SYS_rt_sigprocmask, SIG_BLOCK, &bit, NULL, 8);
+        give_back(&info);
+    }
+}
+
+static void drain(struct worker *w, struct fiber *cur)
+{
+    if (load_relaxed(&w->wake) & WAKE_SIGNAL)
+        atomic_fetch_and_explicit(&w->wake, ~WAKE_SIGNAL, memory_order_relaxed);
+    store_relaxed(&w->signals, 0);
+    for (struct note *n = take_all(&w->notes), *next; n; n = next) {
+        next = n->next;
+        route(w, cur, n);
+    }
+}
+
+/* ---- on the fiber ---- */
+
+static void deliver(struct fiber *self)
+{
+    siginfo_t info;
+    for (;;) {
+        atomic_fetch_and_explicit(&self->attention, ~(ATTENTION_SIGNAL | ATTENTION_CANCEL),
+                                  memory_order_seq_cst);
+        if (!signal_take(self, ~self->sigmask, &info))
+            return;
+        /* The handler runs when this returns, if not everything is blocked here (monitor.c). */
+        sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), self->worker->ktid, info.si_signo,
+                 &info);
+    }
+}
+
+uint64_t signal_mask(struct fiber *self)
+{
+    if (load_relaxed(&self->attention) & ATTENTION_HANDLER)
+        worker_read_mask(self);
+    return self->sigmask;
+}
+
+void signal_set_mask(struct fiber *self, uint64_t mask)
+{
+    /* libc lets nobody block its own two, and the kernel two more. */
+    mask &= ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(32) | SIGNAL_BIT(33));
+    self->sigmask = mask;
+    fence_compiler(); /* partner: the barrier in post */
+    if (load_relaxed(&self->notes))
+        atomic_fetch_or_explicit(&self->attention, ATTENTION_SIGNAL, memory_order_relaxed);
+    worker_take_signals(self);
+}
+
+bool restart_wait(struct fiber *self, bool restartable)
+{
+    uint8_t handled = self->handled;
+    self->handled = 0;
+    return !handled || (restartable && !(handled & HANDLED_EINTR));
+}
+
+/* ---- arrival ---- */
+
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char etext[] __attribute__((visibility("hidden")));
+
+/* Where the program stood lets a handler run: see the top. */
+static bool may_interrupt(const void *context)
+{
+    const ucontext_t *uc = context;
+    const char *pc = arch_context_pc(uc);
+    return pc < __ehdr_start || pc >= etext || arch_after_syscall(pc);
+}
+
+static uint64_t *context_mask(ucontext_t *uc)
+{
+    return (uint64_t *)&uc->uc_sigmask;
+}
+
+static struct worker *worker_of_thread(void)
+{
+    uintptr_t tp = arch_tp_get();
+    for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
+        if (w->tp == tp)
+            return w;
+    return NULL;
+}
+
+static void call(int sig, siginfo_t *info, void *context)
+{
+    int flags;
+    signal_handler *handler = signal_handler_of(sig, &flags);
+    if (handler)
+        handler(sig, info, context);
+}
+
+/* Runs the handler over the program's code. */
+static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *uc)
+{
+    int flags;
+    signal_handler *handler = signal_handler_of(sig, &flags);
+    if (!handler)
+        return;
+    uint64_t interrupted = *context_mask(uc), now;
+    uintptr_t outer = self->handler_sp;
+    /* libc changes the mask without us, as in siglongjmp: the kernel knows better. */
+    if (!self->temporary_mask && self->worker->sigmask == self->sigmask)
+        self->sigmask = interrupted;
+    uint64_t before = self->sigmask;
+    sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8);
+    self->sigmask = self->worker->sigmask = now;
+    self->handler_sp = (uintptr_t)__builtin_frame_address(0);
+    atomic_fetch_or_explicit(&self->attention, ATTENTION_HANDLER, memory_order_relaxed);
+    handler(sig, info, uc);
+    /* Maybe on another worker. What the kernel sets at the end of this frame is recorded already. */
+    uint64_t after = *context_mask(uc);
+    self->sigmask = after != interrupted ? after : before;
+    self->worker->sigmask = after;
+    self->handler_sp = outer;
+    if (!outer)
+        atomic_fetch_and_explicit(&self->attention, ~ATTENTION_HANDLER, memory_order_relaxed);
+    self->handled |= flags & SA_RESTART ? HANDLED_RESTART : HANDLED_EINTR;
+    if (load_relaxed(&self->notes))
+        deliver(self); /* still blocked; when the frame is gone */
+}
+
+/* Puts a signal off. Async-signal-safe, takes no lock. */
+static void record(struct worker *w, struct fiber *self, siginfo_t *info, ucontext_t *uc)
+{
+    int sig = info->si_signo, flags;
+    if (signal_handler_of(sig, &flags) && (flags & (int)SA_RESETHAND))
+        signal_reinstall(sig); /* the kernel thinks that it has run */
+    if (signal_is_kick(info)) {
+        /* Its note is with the fiber, which may be on its way out already. */
+    } else if (self && info->si_code == SI_TKILL) {
+        struct note *n = note_make(info);
+        if (n)
+            note_for(self, n);
+    } else {
+        struct note *n = note_make(info);
+        if (!n) { /* the kernel has more room */
+            w->sigmask |= SIGNAL_BIT(sig);
+            *context_mask(uc) |= SIGNAL_BIT(sig);
+            give_back(info);
+            return;
+        }
+        push(&w->notes, n);
+    }
+    store_relaxed(&w->signals, 1);
+    worker_spoil_mask(w);
+    if (!self) {
+        atomic_fetch_or_explicit(&w->wake, WAKE_SIGNAL, memory_order_release);
+        sched_poller->wake(w);
+    }
+}
+
+/* The program's code was interrupted: by a signal that another fiber should have (n), or while there
+ * are older ones. */
+static void pass_on(struct worker *w, struct fiber *self, struct note *n)
+{
+    store_relaxed(&w->in_runtime, 1); /* locks, but no proc */
+    fence_compiler();
+    if (n)
+        route(w, self, n);
+    drain(w, self);
+    store_release(&w->in_runtime, 0);
+    fence_compiler();
+    if (load_relaxed(&self->notes))
+        deliver(self);
+}
+
+void signal_arrived(int sig, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+    struct fiber *self = fiber_self;
+    uint64_t bit = SIGNAL_BIT(sig);
+    if (self && load_relaxed(&self->flags) & FIBER_DIRECT) {
+        call(sig, info, context);
+        return;
+    }
+    struct worker *w = self ? self->worker : worker_of_thread();
+    bool inside = w && (!self || load_relaxed(&w->in_runtime));
+    if (!w || (inside && (FAULTS & bit) && info->si_code > 0)) {
+        call(sig, info, context);
+        return;
+    }
+    if ((FAULTS & bit) && info->si_code > 0) {
+        run_here(self, sig, info, uc);
+        return;
+    }
+    if (inside || !may_interrupt(uc)) {
+        record(w, self, info, uc);
+        return;
+    }
+    if (load_relaxed(&w->signals))
+        pass_on(w, self, NULL);
+    if (signal_is_kick(info)) {
+        siginfo_t real;
+        if (signal_take(self, takes(self, bit) ? bit : 0, &real))
+            run_here(self, sig, &real, uc);
+        return;
+    }
+    struct fiber *main_fiber = main_takes(bit);
+    struct note *n;
+    if (info->si_code != SI_TKILL && !(bit & NOT_FOR_MAIN) && main_fiber && main_fiber != self &&
+        (n = note_make(info)))
+        pass_on(w, self, n);
+    else
+        run_here(self, sig, info, uc);
+}
+
+int signal_send(struct fiber *f, const siginfo_t *info)
+{
+    struct fiber *self = fiber_self;
+    int sig = info->si_signo;
+    uint64_t mask = 0, all = ~0ull;
+    bool fiber = self && !(load_relaxed(&self->flags) & FIBER_DIRECT);
+    if (f == self && !(signal_mask(self) & SIGNAL_BIT(sig)))
+        return (int)sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), self->worker->ktid, sig,
+                             info);
+    struct note *n = note_make(info);
+    if (!n)
+        return -EAGAIN;
+    if (f == self) {
+        note_for(f, n); /* blocked: until it is not */
+        return 0;
+    }
+    if (fiber)
+        runtime_enter(self);
+    else /* a handler must not meet our locks */
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
+    post(f, n);
+    sched_wake_one();
+    if (fiber)
+        runtime_leave(self);
+    else
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    return 0;
+}
+
+void signal_after_fork(void)
+{
+    for (uint32_t i = 0; i < NOTES / 64; i++)
+        store_relaxed(&used[i], 0);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    sched_signal_ops = (struct sched_signal_ops){ drain, deliver, may_interrupt };
+}

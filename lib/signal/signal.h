@@ -1,0 +1,53 @@
+/* Signals of the program: which thread gets one, and when its handler may run.
+ *
+ * Masks, what is pending for a thread, and the program's actions are kept here; the handlers run in
+ * genuine kernel frames on the fiber's own stack (or its alternate one). */
+#ifndef SIGNAL_SIGNAL_H
+#define SIGNAL_SIGNAL_H
+
+#include <signal.h>
+#include "sched/sched.h"
+
+#define SIGNAL_BIT(sig) (1ull << ((sig)-1))
+/* Handlers that ran on a fiber since its last park began. */
+#define HANDLED_RESTART 1u /* with SA_RESTART */
+#define HANDLED_EINTR   2u /* without */
+
+/* Once, in the constructor: libc's sigaction. */
+void signal_init(int (*real_sigaction)(int, const struct sigaction *, struct sigaction *));
+void signal_after_fork(void);
+
+/* ---- action.c ---- */
+
+/* sigaction(2); 0 or -1 with errno. Handlers are installed as ours. */
+int signal_action(int sig, const struct sigaction *action, struct sigaction *old);
+/* What the program's handler for sig is; NULL: none. *flags: its SA_ flags. */
+typedef void signal_handler(int, siginfo_t *, void *);
+signal_handler *signal_handler_of(int sig, int *flags);
+/* The kernel has taken a SA_RESETHAND handler away at a delivery that was put off. */
+void signal_reinstall(int sig);
+
+/* ---- deliver.c ---- */
+
+/* What the kernel calls for every handler of the program's. */
+void signal_arrived(int sig, siginfo_t *info, void *ucontext);
+
+/* Makes a signal pending for f, and sees that it looks soon. Called outside the runtime on any
+ * thread. 0 or -EAGAIN. */
+int signal_send(struct fiber *f, const siginfo_t *info);
+
+/* Changes the calling fiber's mask; *old may be NULL. Handlers of what becomes deliverable have run
+ * when it returns. */
+void signal_set_mask(struct fiber *self, uint64_t mask);
+uint64_t signal_mask(struct fiber *self);
+
+/* Takes the oldest pending signal of the set; false: none. */
+bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info);
+/* Whether info stands for a note that must be taken instead. */
+bool signal_is_kick(const siginfo_t *info);
+
+/* A wait of self's was ended by fiber_interrupt. Whether to wait on: a handler without SA_RESTART, or
+ * any handler if the call is not restartable, ends it with EINTR. */
+bool restart_wait(struct fiber *self, bool restartable);
+
+#endif

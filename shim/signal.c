@@ -1,0 +1,332 @@
+/* Signals: actions, masks, sending, waiting; conventions here, the work in lib/signal.
+ *
+ * Actions are ours from the constructor on, so that a handler set before there are threads is found
+ * when there are. Masks and sending are libc's for threads that are no fibers. Waiting for signals
+ * blocks a kernel thread, as the kernel hands them to such. Called on the program's stacks, and most
+ * of it in the program's signal handlers too. */
+#include "shim/calls.h"
+
+#include <string.h>
+#include "arch/syscall.h"
+#include "sync/waitq.h"
+
+static uint64_t mask_of(const sigset_t *set)
+{
+    uint64_t mask;
+    memcpy(&mask, set, sizeof mask);
+    return mask;
+}
+
+static void mask_to(sigset_t *set, uint64_t mask)
+{
+    sigemptyset(set);
+    memcpy(set, &mask, sizeof mask);
+}
+
+/* ---- actions ---- */
+
+EXPORT int sigaction(int sig, const struct sigaction *action, struct sigaction *old)
+{
+    if (unlikely(!real.sigaction)) {
+        real_resolve();
+        signal_init(real.sigaction);
+    }
+    return signal_action(sig, action, old);
+}
+
+/* signal(3) depends on siginterrupt(3). */
+static _Atomic uint64_t interrupting;
+
+static sighandler_t set_handler(int sig, sighandler_t handler, int flags, bool block)
+{
+    struct sigaction a = { .sa_handler = handler, .sa_flags = flags }, old;
+    if (handler == SIG_ERR || sig <= 0 || sig >= _NSIG) {
+        errno = EINVAL;
+        return SIG_ERR;
+    }
+    if (block)
+        mask_to(&a.sa_mask, SIGNAL_BIT(sig));
+    return sigaction(sig, &a, &old) < 0 ? SIG_ERR : old.sa_handler;
+}
+
+EXPORT sighandler_t signal(int sig, sighandler_t handler)
+{
+    bool interrupt = sig > 0 && sig < _NSIG && (load_relaxed(&interrupting) & SIGNAL_BIT(sig));
+    return set_handler(sig, handler, interrupt ? 0 : SA_RESTART, true);
+}
+
+EXPORT sighandler_t sysv_signal(int sig, sighandler_t handler)
+{
+    return set_handler(sig, handler, (int)SA_RESETHAND | SA_NODEFER, false);
+}
+
+EXPORT int siginterrupt(int sig, int interrupt)
+{
+    struct sigaction a;
+    if (sigaction(sig, NULL, &a) < 0)
+        return -1;
+    if (interrupt) {
+        atomic_fetch_or(&interrupting, SIGNAL_BIT(sig));
+        a.sa_flags &= ~SA_RESTART;
+    } else {
+        atomic_fetch_and(&interrupting, ~SIGNAL_BIT(sig));
+        a.sa_flags |= SA_RESTART;
+    }
+    return sigaction(sig, &a, NULL);
+}
+
+/* ---- masks and alternate stacks ---- */
+
+static int change_mask(struct fiber *self, int how, const sigset_t *set, sigset_t *old)
+{
+    uint64_t before = signal_mask(self), now = before;
+    if (set) {
+        uint64_t bits = mask_of(set);
+        switch (how) {
+        case SIG_BLOCK:
+            now |= bits;
+            break;
+        case SIG_UNBLOCK:
+            now &= ~bits;
+            break;
+        case SIG_SETMASK:
+            now = bits;
+            break;
+        default:
+            return EINVAL;
+        }
+    }
+    if (old)
+        mask_to(old, before);
+    if (set)
+        signal_set_mask(self, now);
+    return 0;
+}
+
+EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+    struct fiber *self = fiber_here();
+    return self ? change_mask(self, how, set, old) : REAL(pthread_sigmask)(how, set, old);
+}
+
+EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+    struct fiber *self = fiber_here();
+    return self ? (int)set_errno(-change_mask(self, how, set, old))
+                : REAL(sigprocmask)(how, set, old);
+}
+
+EXPORT int sigpending(sigset_t *set)
+{
+    struct fiber *self = fiber_here();
+    int r = REAL(sigpending)(set);
+    if (self && r == 0)
+        mask_to(set, (mask_of(set) | load_relaxed(&self->pending)) & signal_mask(self));
+    return r;
+}
+
+EXPORT int sigaltstack(const stack_t *stack, stack_t *old)
+{
+    struct fiber *self = fiber_here();
+    int r = REAL(sigaltstack)(stack, old);
+    if (self && stack && r == 0) {
+        bool none = stack->ss_flags & SS_DISABLE;
+        self->alt_sp = self->worker->alt_sp = none ? NULL : stack->ss_sp;
+        self->alt_size = stack->ss_size;
+        self->alt_flags = stack->ss_flags;
+    }
+    return r;
+}
+
+/* ---- sending ---- */
+
+static long send_to(struct fiber *f, int sig, int code, union sigval value)
+{
+    if (sig < 0 || sig >= _NSIG || sig == 32 || sig == 33)
+        return -EINVAL;
+    if (sig == 0 || load_relaxed(&f->state) == FIBER_ENDED)
+        return 0;
+    pid_t pid = (pid_t)sys_call(SYS_getpid);
+    if (sig == SIGKILL || sig == SIGSTOP)
+        return sys_call(SYS_kill, pid, sig);
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = sig;
+    info.si_code = code;
+    info.si_pid = pid;
+    info.si_uid = (uid_t)sys_call(SYS_getuid);
+    info.si_value = value;
+    return signal_send(f, &info);
+}
+
+static const union sigval no_value;
+
+EXPORT int pthread_kill(pthread_t thread, int sig)
+{
+    struct fiber *f = fiber_ours(thread);
+    return f ? (int)-send_to(f, sig, SI_TKILL, no_value) : REAL(pthread_kill)(thread, sig);
+}
+
+EXPORT int pthread_sigqueue(pthread_t thread, int sig, const union sigval value)
+{
+    struct fiber *f = fiber_ours(thread);
+    return f ? (int)-send_to(f, sig, SI_QUEUE, value) : REAL(pthread_sigqueue)(thread, sig, value);
+}
+
+long signal_tid(uint32_t tid, int sig)
+{
+    struct fiber *f = runtime_mode == RUNTIME_ACTIVE ? fiber_of_tid(tid) : NULL;
+    /* The main fiber's tid is the kernel's too, of worker 0. */
+    if (!f && sched_main_fiber && sched_main_fiber->tid == tid)
+        f = sched_main_fiber;
+    return f && !(load_relaxed(&f->flags) & FIBER_DIRECT) ? send_to(f, sig, SI_TKILL, no_value)
+                                                          : -ENOSYS;
+}
+
+EXPORT int tgkill(pid_t pid, pid_t tid, int sig)
+{
+    long r = pid == (pid_t)sys_call(SYS_getpid) ? signal_tid((uint32_t)tid, sig) : -ENOSYS;
+    return (int)set_errno(r == -ENOSYS ? sys_call(SYS_tgkill, pid, tid, sig) : r);
+}
+
+EXPORT int raise(int sig)
+{
+    struct fiber *self = fiber_here();
+    return self ? (int)set_errno(send_to(self, sig, SI_TKILL, no_value)) : REAL(raise)(sig);
+}
+
+EXPORT int kill(pid_t pid, int sig)
+{
+    struct fiber *self = fiber_here();
+    /* The main thread gets its own signals before kill returns, wherever it runs. */
+    if (self && self == sched_main_fiber && sig > 0 && sig < _NSIG &&
+        pid == (pid_t)sys_call(SYS_getpid) && !(signal_mask(self) & SIGNAL_BIT(sig)) && sig != 32 &&
+        sig != 33)
+        return (int)set_errno(send_to(self, sig, SI_USER, no_value));
+    return REAL(kill)(pid, sig);
+}
+
+/* ---- waiting ---- */
+
+bool mask_begin(struct fiber *self, const sigset_t *mask, uint64_t *before)
+{
+    uint64_t all = ~0ull;
+    self->handled = 0;
+    signal_mask(self);
+    *before = self->sigmask;
+    /* What comes from here on waits in the kernel until the call lets it through. */
+    self->worker->sigmask = all;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
+    self->temporary_mask = true;
+    self->sigmask = mask_of(mask) & ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
+    fence_compiler(); /* partner: the barrier of a sender */
+    if (!load_relaxed(&self->notes) && !load_relaxed(&self->worker->signals))
+        return false;
+    signal_set_mask(self, self->sigmask);
+    if (self->handled)
+        return true;
+    self->worker->sigmask = all;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
+    return false;
+}
+
+void mask_end(struct fiber *self, uint64_t before)
+{
+    self->temporary_mask = false;
+    signal_set_mask(self, before);
+}
+
+static int suspend(struct fiber *self, const sigset_t *mask)
+{
+    uint64_t before;
+    handoff_block_enter(self);
+    do {
+        if (!mask_begin(self, mask, &before))
+            sys_call(SYS_rt_sigsuspend, mask, 8);
+        mask_end(self, before);
+    } while (!self->handled);
+    handoff_block_leave(self);
+    errno = EINTR;
+    return -1;
+}
+
+EXPORT int sigsuspend(const sigset_t *mask)
+{
+    struct fiber *self = fiber_here();
+    return self ? suspend(self, mask) : REAL(sigsuspend)(mask);
+}
+
+EXPORT int pause(void)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(pause)();
+    sigset_t mask;
+    mask_to(&mask, signal_mask(self));
+    return suspend(self, &mask);
+}
+
+/* rt_sigtimedwait(2): the kernel's pending signals and the fiber's own. */
+static long wait_for(struct fiber *self, const sigset_t *set, siginfo_t *info,
+                     const struct timespec *timeout)
+{
+    uint64_t bits = mask_of(set), end = TIMER_NEVER;
+    struct timespec left;
+    long r;
+    if (timeout) {
+        if (timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC || timeout->tv_sec < 0)
+            return -EINVAL;
+        if (timeout->tv_sec < INT32_MAX)
+            end = timer_now() + (uint64_t)timeout->tv_sec * NSEC_PER_SEC +
+                  (uint64_t)timeout->tv_nsec;
+    }
+    handoff_block_enter(self);
+    self->handled = 0;
+    self->sigwait = bits;
+    for (;;) {
+        fence_compiler(); /* partner: the barrier of a sender, who kicks when it sees sigwait */
+        if (signal_take(self, bits, info)) {
+            r = info->si_signo;
+            break;
+        }
+        if (end != TIMER_NEVER) {
+            uint64_t now = timer_now(), rest = now < end ? end - now : 0;
+            left = (struct timespec){ (time_t)(rest / NSEC_PER_SEC), (long)(rest % NSEC_PER_SEC) };
+        }
+        r = sys_call(SYS_rt_sigtimedwait, &bits, info, end == TIMER_NEVER ? NULL : &left, 8);
+        if (r > 0 ? !signal_is_kick(info) : r != -EINTR || self->handled)
+            break;
+    }
+    self->sigwait = 0;
+    handoff_block_leave(self);
+    return r;
+}
+
+EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(sigtimedwait)(set, info, timeout);
+    siginfo_t own;
+    return (int)set_errno(wait_for(self, set, info ? info : &own, timeout));
+}
+
+EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+    return sigtimedwait(set, info, NULL);
+}
+
+EXPORT int sigwait(const sigset_t *set, int *sig)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(sigwait)(set, sig);
+    siginfo_t info;
+    long r;
+    while ((r = wait_for(self, set, &info, NULL)) == -EINTR)
+        ;
+    if (r < 0)
+        return (int)-r;
+    *sig = (int)r;
+    return 0;
+}
