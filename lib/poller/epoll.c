@@ -85,7 +85,9 @@ static int epoll_open(struct worker *w)
             return -EMFILE;
         state.fd = move_up(fd);
         state.wake_fd = move_up(wake_fd);
-        struct epoll_event e = { .events = EPOLLIN | EPOLLET, .data.fd = WAKE_FD };
+        /* Level-triggered, emptied by the sleeper: a busy worker or the monitor that looks in between
+         * must not take the sleeper's wake-up away. */
+        struct epoll_event e = { .events = EPOLLIN, .data.fd = WAKE_FD };
         sys_call(SYS_epoll_ctl, state.fd, EPOLL_CTL_ADD, state.wake_fd, &e);
     }
     void *r = mmap(NULL, ALIGN_UP(sizeof(struct ring), 4096), PROT_READ | PROT_WRITE,
@@ -190,6 +192,11 @@ static void epoll_sleep(struct worker *w, uint64_t deadline)
                 &w->wake)) { /* partner: epoll_wake, which reads state.poller after setting it */
             r->next = 0;
             r->count = take(r->events, wait);
+            for (int i = 0; i < r->count; i++)
+                if (r->events[i].data.fd == WAKE_FD) {
+                    uint64_t drained;
+                    sys_call(SYS_read, state.wake_fd, &drained, sizeof drained);
+                }
         }
         store_seq(&state.poller, NULL);
         return;
