@@ -77,8 +77,7 @@ static long poll_one(struct fiber *self, struct pollfd *p, int64_t ns)
     }
     uint64_t deadline = deadline_in(ns);
     uint32_t wanted = (uint16_t)p->events;
-    long events =
-        RESTART(self, false, poller_wait(self, p->fd, wanted, deadline, PARK_POLL));
+    long events = RESTART(self, false, poller_wait(self, p->fd, wanted, deadline, PARK_POLL));
     p->revents = 0;
     if (events == -ETIME)
         return 0;

@@ -49,8 +49,10 @@ void stack_no_guard_install(void)
 
 int stack_class(size_t size, size_t guard)
 {
+    if (size > 1ul << (STACK_CLASSES - 1) || guard > 1ul << (STACK_CLASSES - 1))
+        return -1;
     size_t need = size + ALIGN_UP(guard, PAGE) + pool.head + SIGNAL_ROOM + COLOURS * COLOUR_STEP;
-    if (need < size || need > 1ul << (STACK_CLASSES - 1))
+    if (need > 1ul << (STACK_CLASSES - 1))
         return -1;
     int c = MIN_CLASS;
     while (1ul << c < need)
@@ -102,14 +104,18 @@ static int guard_change(char *at, size_t len, bool install)
 {
     if (!len)
         return 0;
+    if (!install) {
+        /* Whichever kind it is: the other call changes nothing. */
+        madvise(at, len, MADV_GUARD_REMOVE);
+        return mprotect(at, len, PROT_READ | PROT_WRITE) ? -ENOMEM : 0;
+    }
     if (load_relaxed(&pool.guard_install)) {
-        if (!madvise(at, len, install ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE))
+        if (!madvise(at, len, MADV_GUARD_INSTALL))
             return 0;
         /* Older kernel, or a locked range (mlockall): page protection from now on. */
-        if (install)
-            store_relaxed(&pool.guard_install, false);
+        store_relaxed(&pool.guard_install, false);
     }
-    return mprotect(at, len, install ? PROT_NONE : PROT_READ | PROT_WRITE) ? -ENOMEM : 0;
+    return mprotect(at, len, PROT_NONE) ? -ENOMEM : 0;
 }
 
 int stack_set_guard(struct stack *s, size_t guard)

@@ -297,6 +297,7 @@ void tcb_describe(uintptr_t tp, void *stack, size_t size, size_t guard, uint32_t
         word[0] = (uintptr_t)stack;
         word[1] = size;
         word[2] = guard;
+        word[3] = guard; /* as reported */
     }
 }
 

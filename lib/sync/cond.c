@@ -20,7 +20,7 @@ int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline)
     struct fiber *self = fiber_current();
     struct waiter x = { .bits = WAITQ_ANY, .key = c, .fiber = self, .counter = &c->waiters };
     struct bucket *b = waitq_enter(self, c);
-    x.bucket = b;
+    store_relaxed(&x.bucket, b);
     add_relaxed(&c->waiters, 1);
     list_push_back(&b->waiters, &x.node);
     lock_release(&b->lock);

@@ -66,7 +66,7 @@ static int acquire(struct mutex *m, struct fiber *self, uint64_t deadline)
         if (err)
             return err;
     }
-    m->owner = self->tid;
+    store_relaxed(&m->owner, self->tid);
     return 0;
 }
 
@@ -87,7 +87,7 @@ int mutex_lock_slow(struct mutex *m, uint64_t deadline)
     struct fiber *self = fiber_current();
     switch (m->kind & MUTEX_TYPE) {
     case PTHREAD_MUTEX_RECURSIVE:
-        if (m->owner == self->tid) {
+        if (load_relaxed(&m->owner) == self->tid) {
             if (m->count + 1 == 0)
                 return -EAGAIN;
             m->count++;
@@ -95,7 +95,7 @@ int mutex_lock_slow(struct mutex *m, uint64_t deadline)
         }
         break;
     case PTHREAD_MUTEX_ERRORCHECK:
-        if (m->owner == self->tid)
+        if (load_relaxed(&m->owner) == self->tid)
             return -EDEADLK;
         break;
     }
@@ -110,7 +110,7 @@ int mutex_trylock(struct mutex *m)
     if (m->kind & MUTEX_LIBC)
         return -sync_real.mutex_trylock((pthread_mutex_t *)m);
     struct fiber *self = fiber_current();
-    if ((m->kind & MUTEX_TYPE) == PTHREAD_MUTEX_RECURSIVE && m->owner == self->tid) {
+    if ((m->kind & MUTEX_TYPE) == PTHREAD_MUTEX_RECURSIVE && load_relaxed(&m->owner) == self->tid) {
         if (m->count + 1 == 0)
             return -EAGAIN;
         m->count++;
@@ -119,7 +119,7 @@ int mutex_trylock(struct mutex *m)
     uint32_t free = 0;
     if (load_relaxed(&m->lock) || !cas_acquire(&m->lock, &free, 1))
         return -EBUSY;
-    m->owner = self->tid;
+    store_relaxed(&m->owner, self->tid);
     m->count = 1;
     return 0;
 }
@@ -127,7 +127,7 @@ int mutex_trylock(struct mutex *m)
 static void release(struct mutex *m)
 {
     uint32_t held = 1;
-    m->owner = 0;
+    store_relaxed(&m->owner, 0);
     if (cas_release(&m->lock, &held, 0))
         return;
     struct fiber *self = fiber_current();
@@ -150,7 +150,7 @@ int mutex_unlock_slow(struct mutex *m)
         return -sync_real.mutex_unlock((pthread_mutex_t *)m);
     int type = m->kind & MUTEX_TYPE;
     if (type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK) {
-        if (m->owner != fiber_current()->tid || !load_relaxed(&m->lock))
+        if (load_relaxed(&m->owner) != fiber_current()->tid || !load_relaxed(&m->lock))
             return -EPERM;
         if (type == PTHREAD_MUTEX_RECURSIVE && --m->count)
             return 0;

@@ -47,7 +47,7 @@ int rwlock_try_write(struct rwlock *l)
     uint32_t s = load_relaxed(&l->state);
     while (!(s & ~RW_WAITERS)) {
         if (cas_acquire(&l->state, &s, s | RW_WRITER)) {
-            l->owner = fiber_current()->tid;
+            store_relaxed(&l->owner, fiber_current()->tid);
             return 0;
         }
     }
@@ -75,7 +75,7 @@ static void grant(struct rwlock *l, struct bucket *b, struct wake_list *woken)
             if (busy)
                 break;
             if (want == TAG_WRITE)
-                l->owner = x->fiber->tid;
+                store_relaxed(&l->owner, x->fiber->tid);
             waitq_take(b, x);
             wake_list_add(woken, x);
         }
@@ -87,7 +87,7 @@ static void grant(struct rwlock *l, struct bucket *b, struct wake_list *woken)
 static int lock_slow(struct rwlock *l, uint32_t tag, uint64_t deadline)
 {
     struct fiber *self = fiber_current();
-    if ((load_relaxed(&l->state) & RW_WRITER) && l->owner == self->tid)
+    if ((load_relaxed(&l->state) & RW_WRITER) && load_relaxed(&l->owner) == self->tid)
         return -EDEADLK;
     struct bucket *b = waitq_enter(self, l);
     /* From here on every unlocker comes through the bucket's lock. */
@@ -139,7 +139,7 @@ int rwlock_unlock(struct rwlock *l)
 {
     uint32_t s = load_relaxed(&l->state);
     if (s & RW_WRITER)
-        l->owner = 0;
+        store_relaxed(&l->owner, 0);
     while (!(s & RW_WAITERS)) {
         uint32_t after = s & RW_WRITER ? 0 : s - 1;
         if (cas_release(&l->state, &s, after)) /* partner: the acquires above */
@@ -149,13 +149,14 @@ int rwlock_unlock(struct rwlock *l)
     struct bucket *b = waitq_bucket(l);
     struct wake_list woken = { 0 };
     waitq_lock(self, b);
-    s = load_relaxed(&l->state);
+    /* The mark may be gone (the only waiter's deadline passed). Set, it makes whoever gets the lock
+     * from here on unlock through the bucket too, so the object outlives this section. */
+    s = atomic_fetch_or_explicit(&l->state, RW_WAITERS, memory_order_relaxed);
     if (s & RW_WRITER)
         atomic_fetch_and_explicit(&l->state, ~RW_WRITER, memory_order_release);
     else
         s = atomic_fetch_sub_explicit(&l->state, 1, memory_order_release);
-    if ((s & RW_WRITER) || (s & RW_READERS) == 1)
-        grant(l, b, &woken);
+    grant(l, b, &woken); /* clears the mark last if nobody is left */
     waitq_unlock_and_wake(self, b, &woken);
     return 0;
 }

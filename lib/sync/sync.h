@@ -21,10 +21,10 @@ extern struct sync_real sync_real;
 
 /* ---- mutex: POSIX pthread_mutex_lock(3) and friends ---- */
 struct mutex {
-    _Atomic uint32_t lock; /* 0 free, 1 held, 2 held and somebody may wait (glibc's values) */
-    uint32_t count;        /* recursion */
-    uint32_t owner;        /* tid */
-    uint32_t users;        /* glibc's, unused by us */
+    _Atomic uint32_t lock;  /* 0 free, 1 held, 2 held and somebody may wait (glibc's values) */
+    uint32_t count;         /* recursion */
+    _Atomic uint32_t owner; /* tid */
+    uint32_t users;         /* glibc's, unused by us */
     int32_t kind;
 };
 #define MUTEX_TYPE       3
@@ -41,7 +41,7 @@ static inline int mutex_lock(struct mutex *m)
     struct fiber *self = fiber_self;
     uint32_t free = 0;
     if (likely(!(m->kind & MUTEX_NOT_NORMAL) && self && cas_acquire(&m->lock, &free, 1))) {
-        m->owner = self->tid;
+        store_relaxed(&m->owner, self->tid);
         return 0;
     }
     return mutex_lock_slow(m, TIMER_NEVER);
@@ -51,7 +51,7 @@ static inline int mutex_unlock(struct mutex *m)
 {
     uint32_t held = 1;
     if (likely(!(m->kind & MUTEX_NOT_NORMAL))) {
-        m->owner = 0;
+        store_relaxed(&m->owner, 0);
         if (likely(cas_release(&m->lock, &held, 0))) /* partner: the next locker's acquire */
             return 0;
     }
@@ -74,8 +74,8 @@ struct rwlock {
     _Atomic uint32_t state; /* RW_ bits and the number of readers */
     _Atomic uint32_t writers_waiting;
     uint32_t unused[4];
-    uint32_t owner;  /* tid of the writer, where glibc keeps it */
-    uint32_t shared; /* process-shared: glibc's */
+    _Atomic uint32_t owner; /* tid of the writer, where glibc keeps it */
+    uint32_t shared;        /* process-shared: glibc's */
     uint32_t pad[4];
     uint32_t kind;
 };

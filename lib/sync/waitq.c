@@ -74,13 +74,14 @@ void waitq_take(struct bucket *b, struct waiter *x)
 static void expire(struct worker *w, void *arg)
 {
     struct waiter *x = arg;
-    struct bucket *b = x->bucket; /* changes only under the lock of the old bucket (requeue) */
+    struct bucket *b = load_relaxed(
+        &x->bucket); /* changes only under the lock of the old bucket (requeue) */
     for (;;) {
         lock_acquire(&b->lock);
-        if (x->bucket == b)
+        if (load_relaxed(&x->bucket) == b)
             break;
         lock_release(&b->lock);
-        b = x->bucket;
+        b = load_relaxed(&x->bucket);
     }
     if (x->result == WAITER_QUEUED) {
         waitq_take(b, x);
@@ -94,7 +95,8 @@ static void unlock_after_switch(struct worker *w, void *arg)
 {
     struct waiter *x = arg;
     (void)w;
-    lock_release(&x->bucket->lock); /* still locked, so x is still there and not moved */
+    lock_release(
+        &load_relaxed(&x->bucket)->lock); /* still locked, so x is still there and not moved */
 }
 
 int waitq_park_queued(struct fiber *self, struct bucket *b, struct waiter *x, uint64_t deadline,
@@ -114,7 +116,7 @@ int waitq_park(struct fiber *self, struct bucket *b, struct waiter *x, const voi
 {
     x->key = key;
     x->fiber = self;
-    x->bucket = b;
+    store_relaxed(&x->bucket, b);
     x->result = WAITER_QUEUED;
     if (front)
         list_push_front(&b->waiters, &x->node);
@@ -228,7 +230,7 @@ int waitq_requeue(_Atomic uint32_t *from, const void *to, int n, int move, bool 
                 list_push_back(&b->waiters, node);
                 atomic_fetch_sub_explicit(&a->count, 1, memory_order_relaxed);
                 add_relaxed(&b->count, 1);
-                x->bucket = b;
+                store_relaxed(&x->bucket, b);
             }
         }
     }

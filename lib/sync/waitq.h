@@ -21,7 +21,7 @@ struct waiter {
     struct list node;
     const void *key;
     struct fiber *fiber;
-    struct bucket *bucket;
+    _Atomic(struct bucket *) bucket;
     uint32_t bits;
     uint32_t tag; /* the object's own mark, for wakers that choose */
     _Atomic uint32_t
