@@ -85,7 +85,8 @@ static int epoll_open(struct worker *w)
             return -EMFILE;
         state.fd = move_up(fd);
         state.wake_fd = move_up(wake_fd);
-        struct epoll_event e = { .events = EPOLLIN | EPOLLET, .data.fd = WAKE_FD };
+        /* Level-triggered: a busy worker's or the monitor's look must not use up the sleeper's. */
+        struct epoll_event e = { .events = EPOLLIN, .data.fd = WAKE_FD };
         sys_call(SYS_epoll_ctl, state.fd, EPOLL_CTL_ADD, state.wake_fd, &e);
     }
     void *r = mmap(NULL, ALIGN_UP(sizeof(struct ring), 4096), PROT_READ | PROT_WRITE,
@@ -189,6 +190,10 @@ static void epoll_sleep(struct worker *w, uint64_t deadline)
         if (!load_seq(&w->wake)) { /* partner: epoll_wake, which reads state.poller after setting it */
             r->next = 0;
             r->count = take(r->events, wait);
+            uint64_t wakes; /* the caller looks at its wake word before it sleeps again */
+            for (int i = 0; i < r->count; i++)
+                if (r->events[i].data.fd == WAKE_FD)
+                    sys_call(SYS_read, state.wake_fd, &wakes, sizeof wakes);
         }
         store_seq(&state.poller, NULL);
         return;
