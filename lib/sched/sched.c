@@ -46,16 +46,19 @@ const struct poller_ops *sched_poller;
 
 /* ---- waking ---- */
 
-/* Ends the sleep of a worker that has just been given w->proc. */
-void worker_wake(struct worker *w)
+/* Gives p, which the caller took off the idle list, to a sleeping worker. In the same section of
+ * sched.lock, so that a sleeper that wakes by itself finds its proc either idle or given. The caller
+ * then ends the sleep with sched_poller->wake. */
+void worker_give_locked(struct worker *w, struct proc *p)
 {
+    w->proc = p;
+    store_relaxed(&p->worker, w);
     atomic_fetch_or_explicit(&w->wake, WAKE_PROC, memory_order_release); /* partner: worker_woken */
-    sched_poller->wake(w);
 }
 
 static bool worker_woken(struct worker *w)
 {
-    if (!(load_acquire(&w->wake) & WAKE_PROC)) /* partner: worker_wake; w->proc is set */
+    if (!(load_acquire(&w->wake) & WAKE_PROC)) /* partner: worker_give_locked */
         return false;
     atomic_fetch_and_explicit(&w->wake, ~WAKE_PROC, memory_order_relaxed);
     return true;
@@ -85,15 +88,15 @@ void sched_wake_one(void)
         if (!w && sched.spare) {
             w = sched.spare;
             sched.spare = w->next;
-            w->proc = p;
-            store_relaxed(&p->worker, w);
         }
-        if (w)
+        if (w) {
             w->spinning = true;
+            worker_give_locked(w, p);
+        }
     }
     lock_release(&sched.lock);
     if (w) {
-        worker_wake(w);
+        sched_poller->wake(w);
         return;
     }
     sub_seq(&sched.nspinning, 1);
@@ -216,7 +219,8 @@ static enum woken woken_locked(struct worker *w, struct proc *p, bool *few)
             return WOKEN_SLEEP_ON;
         }
     }
-    proc_reclaim_locked(p);
+    if (!proc_reclaim_locked(p))
+        panic("a sleeping worker's proc is neither idle nor given");
     return WOKEN_RUN;
 }
 

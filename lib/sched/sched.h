@@ -234,7 +234,7 @@ static inline void worker_run_post(struct worker *w)
 void sched_release_lock(struct worker *w, void *lock); /* a ready-made post action */
 void schedule(struct worker *w) __attribute__((noreturn));
 void sched_wake_one(void);
-void worker_wake(struct worker *w);
+void worker_give_locked(struct worker *w, struct proc *p);
 void globq_put(struct runq_batch *b);
 struct fiber *globq_get(struct proc *p, bool one);
 struct fiber *proc_next(struct worker *w, struct proc *p);

@@ -184,12 +184,11 @@ void handoff_proc(struct proc *p)
     struct worker *w = sched.spare;
     if (w) {
         sched.spare = w->next;
-        w->proc = p;
-        store_relaxed(&p->worker, w);
+        worker_give_locked(w, p);
     }
     lock_release(&sched.lock);
     if (w) {
-        worker_wake(w);
+        sched_poller->wake(w);
         return;
     }
     if (worker_start(p)) {

@@ -29,6 +29,7 @@
  * the kernel even if a parked thread would take it. A kick that comes when its target has just left
  * may end another thread's system call with EINTR. */
 #include <errno.h>
+#include <link.h>
 #include <string.h>
 #include <ucontext.h>
 #include "arch/syscall.h"
@@ -271,15 +272,30 @@ bool restart_wait(struct fiber *self, bool restartable)
 
 /* ---- arrival ---- */
 
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-extern const char etext[] __attribute__((visibility("hidden")));
+static uintptr_t text_start, text_end;
+
+static int find_text(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    (void)arg;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + p->p_vaddr, here = (uintptr_t)find_text;
+        if (p->p_type == PT_LOAD && here - start < p->p_memsz) {
+            text_start = start;
+            text_end = start + p->p_memsz;
+            return 1;
+        }
+    }
+    return 0;
+}
 
 /* Where the program stood lets a handler run: see the top. */
 static bool may_interrupt(const void *context)
 {
     const ucontext_t *uc = context;
-    const char *pc = arch_context_pc(uc);
-    return pc < __ehdr_start || pc >= etext || arch_after_syscall(pc);
+    const void *pc = arch_context_pc(uc);
+    return (uintptr_t)pc < text_start || (uintptr_t)pc >= text_end || arch_after_syscall(pc);
 }
 
 static uint64_t *context_mask(ucontext_t *uc)
@@ -456,5 +472,6 @@ void signal_after_fork(void)
 
 __attribute__((constructor)) static void start(void)
 {
+    dl_iterate_phdr(find_text, NULL);
     sched_signal_ops = (struct sched_signal_ops){ drain, deliver, may_interrupt };
 }

@@ -102,7 +102,7 @@ static _Atomic int spin = 1;
 
 static void *spin_and_count(void *arg)
 {
-    for (int i = 0; i < ROUNDS(50000); i++) {
+    for (int i = 0; i < ROUNDS(500000); i++) {
         if (i % 4 || spin_try(&spin))
             check(spin_acquire(&spin) == 0);
         counter++;
@@ -116,7 +116,7 @@ static void *spin_and_count(void *arg)
 Test(spin, excludes)
 {
     run_threads(THREADS, spin_and_count);
-    cr_assert_eq(counter, THREADS * ROUNDS(50000));
+    cr_assert_eq(counter, THREADS * ROUNDS(500000));
     cr_assert_eq(spin_try(&spin), 0);
     cr_assert_eq(spin_try(&spin), -EBUSY);
 }

@@ -49,3 +49,20 @@ Test(sem, limits)
     cr_assert_eq(sem_take(&sem, TIMER_NEVER), 0);
     cr_assert_eq(load_relaxed(&sem.data), SEM_VALUE_MAX - 1);
 }
+
+static void *take_one(void *arg)
+{
+    check(sem_take(&sem, TIMER_NEVER) == 0);
+    return arg;
+}
+
+Test(sem, a_post_wakes_the_only_waiter)
+{
+    pthread_t thread = spawn(take_one, NULL);
+
+    wait_until(queued(&sem) == 1);
+    cr_assert_eq(sem_give(&sem), 0);
+    pthread_join(thread, NULL);
+    assert_checks();
+    cr_assert_eq(load_relaxed(&sem.data), 0);
+}
