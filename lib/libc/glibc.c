@@ -57,7 +57,7 @@ static struct {
     void (*register_cancel)(void *);
     size_t resp_offset; /* of __resp from the thread pointer */
     struct list *stack_user;
-    size_t pthread_size, list_offset, tid_offset, dtv_offset;
+    size_t pthread_size, list_offset, tid_offset, dtv_offset, cancel_offset;
     ptrdiff_t rseq_offset; /* 0: this libc has none */
 
     /* found by the probe thread */
@@ -117,6 +117,7 @@ int tcb_find(const char **why)
     if (!size || !rtld_global || !field_offset("_thread_db_pthread_list", &libc.list_offset) ||
         !field_offset("_thread_db_pthread_tid", &libc.tid_offset) ||
         !field_offset("_thread_db_pthread_dtvp", &libc.dtv_offset) ||
+        !field_offset("_thread_db_pthread_cancelhandling", &libc.cancel_offset) ||
         !field_offset("_thread_db_rtld_global__dl_stack_user", &user))
         return -ENOSYS;
     libc.pthread_size = *size;
@@ -353,6 +354,11 @@ void tcb_leave_rseq(void)
     char *area = (char *)arch_tp_get() + libc.rseq_offset;
     sys_call(SYS_rseq, area, RSEQ_AREA_SIZE, RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
     *(int32_t *)(area + 4) = -2;
+}
+
+size_t tcb_cancelhandling(void)
+{
+    return libc.cancel_offset;
 }
 
 uint32_t tcb_tid(uintptr_t tp)

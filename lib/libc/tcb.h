@@ -60,6 +60,14 @@ void tcb_after_fork(void);
  * one fiber's CPU number into another's TCB. */
 void tcb_leave_rseq(void);
 
+/* Lets libc's setuid family reach all kernel threads although fibers change the thread pointer
+ * (setxid.c). Set the hook first: it tells the TCB that the calling kernel thread itself has; called
+ * from a signal handler. */
+extern uintptr_t (*tcb_kernel_thread)(void);
+void tcb_wrap_setxid(uintptr_t main_tp, size_t cancelhandling_offset);
+/* After tcb_activate: the offset of cancelhandling in libc's thread structure. */
+size_t tcb_cancelhandling(void);
+
 /* The kernel tid that libc has noted in the TCB. */
 uint32_t tcb_tid(uintptr_t tp);
 

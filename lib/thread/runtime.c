@@ -78,6 +78,13 @@ static int choose_poller(void)
     return fd_table_start();
 }
 
+/* Hook of lib/libc, in a signal handler. */
+static uintptr_t kernel_thread(void)
+{
+    struct fiber *self = fiber_self;
+    return self && !(load_relaxed(&self->flags) & FIBER_DIRECT) ? self->worker->tp : arch_tp_get();
+}
+
 void runtime_activate(void)
 {
     const char *why = layout_problem;
@@ -113,6 +120,8 @@ void runtime_activate(void)
         stay_direct("not enough memory or threads to start the scheduler");
         return;
     }
+    tcb_kernel_thread = kernel_thread;
+    tcb_wrap_setxid(main_fiber.tp, tcb_cancelhandling());
     if (first)
         atomic_fetch_and_explicit(&self->flags, ~FIBER_KERNEL, memory_order_relaxed);
     runtime_mode = RUNTIME_ACTIVE;
