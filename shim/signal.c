@@ -180,7 +180,7 @@ long signal_tid(uint32_t tid, int sig)
     if (!f && sched_main_fiber && sched_main_fiber->tid == tid)
         f = sched_main_fiber;
     return f && !(load_relaxed(&f->flags) & FIBER_DIRECT) ? send_to(f, sig, SI_TKILL, no_value)
-                                                         : -ENOSYS;
+                                                          : -ENOSYS;
 }
 
 EXPORT int tgkill(pid_t pid, pid_t tid, int sig)
@@ -200,8 +200,8 @@ EXPORT int kill(pid_t pid, int sig)
     struct fiber *self = fiber_here();
     /* The main thread gets its own signals before kill returns, wherever it runs. */
     if (self && self == sched_main_fiber && sig > 0 && sig < _NSIG &&
-        pid == (pid_t)sys_call(SYS_getpid) && !(signal_mask(self) & SIGNAL_BIT(sig)) &&
-        sig != 32 && sig != 33)
+        pid == (pid_t)sys_call(SYS_getpid) && !(signal_mask(self) & SIGNAL_BIT(sig)) && sig != 32 &&
+        sig != 33)
         return (int)set_errno(send_to(self, sig, SI_USER, no_value));
     return REAL(kill)(pid, sig);
 }
@@ -277,7 +277,8 @@ static long wait_for(struct fiber *self, const sigset_t *set, siginfo_t *info,
         if (timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC || timeout->tv_sec < 0)
             return -EINVAL;
         if (timeout->tv_sec < INT32_MAX)
-            end = timer_now() + (uint64_t)timeout->tv_sec * NSEC_PER_SEC + (uint64_t)timeout->tv_nsec;
+            end = timer_now() + (uint64_t)timeout->tv_sec * NSEC_PER_SEC +
+                  (uint64_t)timeout->tv_nsec;
     }
     handoff_block_enter(self);
     self->handled = 0;

@@ -98,8 +98,8 @@ void signal_reinstall(int sig)
         unsigned long flags;
         void (*restorer)(void);
         uint64_t mask;
-    } action = { signal_arrived, (unsigned)load_relaxed(&table[sig].flags) | SA_SIGINFO, arch_sigreturn,
-                 load_relaxed(&table[sig].mask) };
+    } action = { signal_arrived, (unsigned)load_relaxed(&table[sig].flags) | SA_SIGINFO,
+                 arch_sigreturn, load_relaxed(&table[sig].mask) };
     action.flags |= KERNEL_SA_RESTORER;
     sys_call(SYS_rt_sigaction, sig, &action, NULL, 8);
 }

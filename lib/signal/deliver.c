@@ -130,7 +130,8 @@ static bool note_for(struct fiber *f, struct note *n)
 {
     int sig = n->info.si_signo;
     uint64_t bit = SIGNAL_BIT(sig);
-    if ((atomic_fetch_or_explicit(&f->pending, bit, memory_order_relaxed) & bit) && sig < SIGRTMIN) {
+    if ((atomic_fetch_or_explicit(&f->pending, bit, memory_order_relaxed) & bit) &&
+        sig < SIGRTMIN) {
         note_free(n);
         return false;
     }

@@ -11,7 +11,7 @@
 #define SIGNAL_BIT(sig) (1ull << ((sig)-1))
 /* Handlers that ran on a fiber since its last park began. */
 #define HANDLED_RESTART 1u /* with SA_RESTART */
-#define HANDLED_EINTR 2u   /* without */
+#define HANDLED_EINTR   2u /* without */
 
 /* Once, in the constructor: libc's sigaction. */
 void signal_init(int (*real_sigaction)(int, const struct sigaction *, struct sigaction *));
