@@ -76,6 +76,22 @@ static inline struct fiber *fiber_ours(pthread_t thread)
                                                                                           : NULL;
 }
 
+/* The same for a function that is a cancellation point; does not return if the thread is cancelled. */
+static inline struct fiber *fiber_at_cancel_point(void)
+{
+    struct fiber *f = fiber_here();
+    if (f && unlikely(cancel_pending(f)))
+        cancel_point(f);
+    return f;
+}
+
+/* After a wait of the runtime's was interrupted: whether to wait on. */
+static inline bool wait_goes_on(struct fiber *self, bool restartable)
+{
+    cancel_point(self);
+    return restart_wait(self, restartable);
+}
+
 /* A wait of the runtime's (-EINTR: it was interrupted) as the program sees it: signal(7) tells which
  * calls are restarted after a handler with SA_RESTART. */
 #define RESTART(self, restartable, call)                                                           \
@@ -83,7 +99,7 @@ static inline struct fiber *fiber_ours(pthread_t thread)
         long outcome_;                                                                             \
         do                                                                                         \
             outcome_ = (call);                                                                     \
-        while (unlikely(outcome_ == -EINTR) && restart_wait(self, restartable));                   \
+        while (unlikely(outcome_ == -EINTR) && wait_goes_on(self, restartable));                   \
         outcome_;                                                                                  \
     })
 

@@ -139,7 +139,7 @@ static ssize_t read_any(struct fiber *self, int fd, const struct iovec *iov, int
 
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(read)(fd, buf, n);
     struct iovec iov = { buf, n };
@@ -153,7 +153,7 @@ EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
 
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self || count <= 0 || count > IOV_MAX)
         return REAL(readv)(fd, iov, count);
     return set_errno(read_any(self, fd, iov, count));
@@ -161,7 +161,7 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
 
 EXPORT ssize_t pread(int fd, void *buf, size_t n, off_t offset)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(pread)(fd, buf, n, offset);
     struct iovec iov = { buf, n };
@@ -243,7 +243,7 @@ static ssize_t write_any(struct fiber *self, int fd, const void *buf, size_t n)
 
 EXPORT ssize_t write(int fd, const void *buf, size_t n)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(write)(fd, buf, n);
     return set_errno(write_any(self, fd, buf, n));
@@ -279,7 +279,7 @@ static ssize_t writev_pipe(struct fiber *self, int fd, const struct iovec *iov, 
 
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self || count <= 0 || count > IOV_MAX)
         return REAL(writev)(fd, iov, count);
     ssize_t r;
@@ -306,7 +306,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 
 EXPORT ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(pwrite)(fd, buf, n, offset);
     return set_errno(handed_off(self, SYS_pwrite64, fd, buf, n, (uint64_t)offset));
@@ -328,7 +328,7 @@ static void before_close(int fd)
 EXPORT int close(int fd)
 {
     before_close(fd);
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(close)(fd);
     handoff_enter(self); /* SO_LINGER */

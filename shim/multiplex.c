@@ -116,14 +116,14 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
         r = sys_call(SYS_poll, fds, n, 0);
         if (r || w == -ETIME)
             return r;
-        if (w == -EINTR && !restart_wait(self, false))
+        if (w == -EINTR && !wait_goes_on(self, false))
             return w;
     }
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t n, int timeout)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(poll)(fds, n, timeout);
     int64_t ns = timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC;
@@ -137,7 +137,7 @@ EXPORT int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size)
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(ppoll)(fds, n, timeout, mask);
     if (timeout &&
@@ -256,7 +256,7 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
         result = select_now(n, &s);
         if (result || waited == -ETIME)
             break;
-        if (waited == -EINTR && !restart_wait(self, false)) {
+        if (waited == -EINTR && !wait_goes_on(self, false)) {
             restore(&s);
             result = waited;
             break;
@@ -271,7 +271,7 @@ out:
 
 EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self || n < 0)
         return REAL(select)(n, r, w, e, timeout);
     if (timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0))
@@ -295,7 +295,7 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeou
 EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
                    const sigset_t *mask)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self || n < 0)
         return REAL(pselect)(n, r, w, e, timeout, mask);
     if (timeout &&
@@ -320,7 +320,7 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
 
 EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(epoll_wait)(epfd, events, max, timeout);
     long r = sys_call(SYS_epoll_wait, epfd, events, max, 0);
@@ -330,7 +330,7 @@ EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout
     for (;;) {
         long ready = poller_wait(self, epfd, POLLIN, deadline, PARK_POLL);
         r = sys_call(SYS_epoll_wait, epfd, events, max, 0);
-        if (!r && ready == -EINTR && restart_wait(self, false))
+        if (!r && ready == -EINTR && wait_goes_on(self, false))
             continue;
         if (r || ready < 0)
             return (int)set_errno(r == 0 && ready != -ETIME ? ready : r);
@@ -340,7 +340,7 @@ EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout
 EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout,
                        const sigset_t *mask)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (self && !mask)
         return epoll_wait(epfd, events, max, timeout);
     if (!self)

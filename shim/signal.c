@@ -244,21 +244,22 @@ static int suspend(struct fiber *self, const sigset_t *mask)
         if (!mask_begin(self, mask, &before))
             sys_call(SYS_rt_sigsuspend, mask, 8);
         mask_end(self, before);
-    } while (!self->handled);
+    } while (!self->handled && !cancel_pending(self));
     handoff_block_leave(self);
+    cancel_point(self);
     errno = EINTR;
     return -1;
 }
 
 EXPORT int sigsuspend(const sigset_t *mask)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     return self ? suspend(self, mask) : REAL(sigsuspend)(mask);
 }
 
 EXPORT int pause(void)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(pause)();
     sigset_t mask;
@@ -294,17 +295,19 @@ static long wait_for(struct fiber *self, const sigset_t *set, siginfo_t *info,
             left = (struct timespec){ (time_t)(rest / NSEC_PER_SEC), (long)(rest % NSEC_PER_SEC) };
         }
         r = sys_call(SYS_rt_sigtimedwait, &bits, info, end == TIMER_NEVER ? NULL : &left, 8);
-        if (r > 0 ? !signal_is_kick(info) : r != -EINTR || self->handled)
+        if (r > 0 ? !signal_is_kick(info) : r != -EINTR || self->handled || cancel_pending(self))
             break;
     }
     self->sigwait = 0;
     handoff_block_leave(self);
+    if (r == -EINTR)
+        cancel_point(self);
     return r;
 }
 
 EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(sigtimedwait)(set, info, timeout);
     siginfo_t own;
@@ -318,7 +321,7 @@ EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 
 EXPORT int sigwait(const sigset_t *set, int *sig)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(sigwait)(set, sig);
     siginfo_t info;

@@ -111,7 +111,7 @@ ssize_t socket_recvmsg(struct fiber *self, int fd, struct msghdr *msg, int flags
 
 EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(recv)(fd, buf, n, flags);
     if (fd_classify(fd) != FD_SOCKET)
@@ -126,7 +126,7 @@ EXPORT ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags)
 
 EXPORT ssize_t recvfrom(int fd, void *buf, size_t n, int flags, __SOCKADDR_ARG addr, socklen_t *len)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(recvfrom)(fd, buf, n, flags, addr, len);
     if (!addr.__sockaddr__)
@@ -152,7 +152,7 @@ EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flag
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(recvmsg)(fd, msg, flags);
     fd_classify(fd);
@@ -260,7 +260,7 @@ ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int
 
 EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(send)(fd, buf, n, flags);
     fd_classify(fd);
@@ -270,7 +270,7 @@ EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
 EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, __CONST_SOCKADDR_ARG addr,
                       socklen_t len)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(sendto)(fd, buf, n, flags, addr, len);
     fd_classify(fd);
@@ -279,7 +279,7 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, __CONST_SOCK
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(sendmsg)(fd, msg, flags);
     fd_classify(fd);
@@ -319,7 +319,7 @@ static long accept_any(struct fiber *self, int fd, struct sockaddr *addr, sockle
 
 EXPORT int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *len, int flags)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(accept4)(fd, addr, len, flags);
     long r = accept_any(self, fd, addr.__sockaddr__, len, flags);
@@ -335,7 +335,7 @@ EXPORT int accept(int fd, __SOCKADDR_ARG addr, socklen_t *len)
 
 EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(connect)(fd, addr, len);
     if (fd_classify(fd) != FD_SOCKET || fd_nonblocking(fd)) {
@@ -349,7 +349,7 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
                      .len = len };
     uint64_t deadline = fd_socket_deadline(fd, true);
     long r = poller->io(self, &io, deadline);
-    if (unlikely(r == -EINTR) && restart_wait(self, deadline == TIMER_NEVER)) {
+    if (unlikely(r == -EINTR) && wait_goes_on(self, deadline == TIMER_NEVER)) {
         /* The connection is being made all the same; asking again tells how it ended. */
         r = RESTART(self, deadline == TIMER_NEVER,
                     poller_wait(self, fd, POLLOUT, deadline, PARK_CONNECT));

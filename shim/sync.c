@@ -140,11 +140,23 @@ EXPORT int pthread_cond_destroy(pthread_cond_t *cond)
     return cond_is_libc(cond) ? REAL(pthread_cond_destroy)(cond) : 0;
 }
 
+/* A cancellation point: acted upon before the wait, or with the mutex locked again. */
+static int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline)
+{
+    struct fiber *self = fiber_at_cancel_point();
+    int err = cond_wait((struct cond *)cond, (struct mutex *)mutex, deadline);
+    if (unlikely(err == -EINTR)) {
+        cancel_point(self);
+        err = 0;
+    }
+    return -err;
+}
+
 EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
     if (unlikely(cond_is_libc(cond)))
         return REAL(pthread_cond_wait)(cond, mutex);
-    return -cond_wait((struct cond *)cond, (struct mutex *)mutex, TIMER_NEVER);
+    return cond_wait_until(cond, mutex, TIMER_NEVER);
 }
 
 EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
@@ -153,7 +165,7 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     if (unlikely(cond_is_libc(cond)))
         return REAL(pthread_cond_clockwait)(cond, mutex, clock, abstime);
     DEADLINE(clock, abstime, deadline);
-    return -cond_wait((struct cond *)cond, (struct mutex *)mutex, deadline);
+    return cond_wait_until(cond, mutex, deadline);
 }
 
 EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
@@ -335,6 +347,7 @@ EXPORT int sem_wait(sem_t *sem)
 {
     if (unlikely(sem_is_libc(sem)))
         return REAL(sem_wait)(sem);
+    fiber_at_cancel_point();
     return (int)set_errno(RESTART(fiber_self, true, sem_take((struct sem *)sem, TIMER_NEVER)));
 }
 
@@ -347,6 +360,7 @@ EXPORT int sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *abs
 {
     if (unlikely(sem_is_libc(sem)))
         return REAL(sem_clockwait)(sem, clock, abstime);
+    fiber_at_cancel_point();
     if (!sem_try((struct sem *)sem))
         return 0;
     uint64_t deadline;

@@ -46,6 +46,7 @@ static int join(pthread_t thread, void **result, uint64_t deadline)
 
 EXPORT int pthread_join(pthread_t thread, void **result)
 {
+    fiber_at_cancel_point();
     int err = join(thread, result, TIMER_NEVER);
     return err == -ENOTSUP ? REAL(pthread_join)(thread, result) : -err;
 }
@@ -103,6 +104,21 @@ EXPORT _Noreturn void pthread_exit(void *result)
 EXPORT _Noreturn void thrd_exit(int result)
 {
     thread_exit((void *)(intptr_t)result);
+}
+
+EXPORT int pthread_cancel(pthread_t thread)
+{
+    int err = runtime_mode == RUNTIME_ACTIVE ? thread_cancel(thread) : -ENOTSUP;
+    return err == -ENOTSUP ? REAL(pthread_cancel)(thread) : -err;
+}
+
+EXPORT int pthread_setcancelstate(int state, int *old)
+{
+    int err = REAL(pthread_setcancelstate)(state, old);
+    struct fiber *self = fiber_here();
+    if (self && !err && state == PTHREAD_CANCEL_ENABLE)
+        cancel_enabled(self);
+    return err;
 }
 
 EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)

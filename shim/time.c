@@ -42,7 +42,7 @@ EXPORT void thrd_yield(void)
 
 EXPORT unsigned sleep(unsigned seconds)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(sleep)(seconds);
     uint64_t end = after(seconds, 0);
@@ -54,7 +54,7 @@ EXPORT unsigned sleep(unsigned seconds)
 
 EXPORT int usleep(useconds_t usec)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(usleep)(usec);
     uint64_t end = after(usec / 1000000, (uint64_t)usec % 1000000 * 1000);
@@ -94,14 +94,14 @@ static int clock_sleep(struct fiber *self, clockid_t clock, int flags, const str
 EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
                            struct timespec *left)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     return self ? clock_sleep(self, clock, flags, time, left)
                 : REAL(clock_nanosleep)(clock, flags, time, left);
 }
 
 EXPORT int nanosleep(const struct timespec *time, struct timespec *left)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(nanosleep)(time, left);
     return (int)set_errno(-clock_sleep(self, CLOCK_MONOTONIC, 0, time, left));
@@ -109,7 +109,7 @@ EXPORT int nanosleep(const struct timespec *time, struct timespec *left)
 
 EXPORT int thrd_sleep(const struct timespec *time, struct timespec *left)
 {
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(thrd_sleep)(time, left);
     int err = clock_sleep(self, CLOCK_MONOTONIC, 0, time, left);

@@ -52,8 +52,14 @@ static long futex(uint32_t *addr, int op, uint32_t value, const struct timespec 
             return -EINVAL;
         if ((err = futex_deadline(op, ts, &deadline)))
             return err;
-        return RESTART(fiber_self, deadline == TIMER_NEVER,
-                       waitq_wait((_Atomic uint32_t *)addr, value, value3, deadline, PARK_FUTEX));
+        /* Not a cancellation point: a cancellation only has to stop interrupting the wait. */
+        do {
+            err = waitq_wait((_Atomic uint32_t *)addr, value, value3, deadline, PARK_FUTEX);
+            if (err == -EINTR)
+                atomic_fetch_and_explicit(&fiber_self->attention, ~ATTENTION_CANCEL,
+                                          memory_order_relaxed);
+        } while (err == -EINTR && restart_wait(fiber_self, deadline == TIMER_NEVER));
+        return err;
     case FUTEX_WAKE:
         return waitq_wake(addr, n ? n : 1, WAITQ_ANY);
     case FUTEX_WAKE_BITSET:

@@ -93,6 +93,18 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
         else if (signals)
             store_relaxed(&w->signals, 1); /* so that we are called again */
     }
+    if (load_relaxed(&self->attention) & ATTENTION_CANCEL &&
+        sched_signal_ops.may_interrupt(context))
+        sched_cancel_anywhere(self);
+}
+
+void (*sched_cancel_anywhere)(struct fiber *self);
+
+void sched_cancel_running(struct fiber *f)
+{
+    struct worker *w = f->worker; /* as of when it last ran; workers are never unmapped */
+    if (w && load_relaxed(&w->cur) == f)
+        sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
 }
 
 /* Lone fiber in the next slot of a proc whose holder does not get to it. */

@@ -150,6 +150,12 @@ struct sched_signal_ops {
 };
 extern struct sched_signal_ops sched_signal_ops;
 
+/* Set by lib/thread: in a signal handler over the program's code, ends a fiber that was cancelled and
+ * asked for that at any point; else returns. */
+extern void (*sched_cancel_anywhere)(struct fiber *self);
+/* Interrupts the fiber's kernel thread for that, if it runs. */
+void sched_cancel_running(struct fiber *f);
+
 /* Makes the kernel thread's signal mask and alternate stack those of the fiber, and sees to its
  * signals. */
 void worker_take_signals(struct fiber *self);

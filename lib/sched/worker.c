@@ -77,7 +77,7 @@ void worker_take_signals(struct fiber *self)
         w->sigmask = self->sigmask;
         sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &self->sigmask, NULL, 8);
     }
-    if (load_relaxed(&self->attention) & (ATTENTION_SIGNAL | ATTENTION_CANCEL))
+    if (load_relaxed(&self->attention) & ATTENTION_SIGNAL)
         sched_signal_ops.deliver(self);
 }
 

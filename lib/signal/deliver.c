@@ -235,8 +235,7 @@ static void deliver(struct fiber *self)
 {
     siginfo_t info;
     for (;;) {
-        atomic_fetch_and_explicit(&self->attention, ~(ATTENTION_SIGNAL | ATTENTION_CANCEL),
-                                  memory_order_seq_cst);
+        atomic_fetch_and_explicit(&self->attention, ~ATTENTION_SIGNAL, memory_order_seq_cst);
         if (!signal_take(self, ~self->sigmask, &info))
             return;
         /* The handler runs when this returns, if not everything is blocked here (monitor.c). */

@@ -45,8 +45,6 @@ int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline)
     } else {
         x.tag = TAG_PARKED;
         err = waitq_park_queued(self, b, &x, deadline, PARK_COND);
-        if (err == -EINTR)
-            err = 0; /* POSIX: a spurious wake-up */
     }
     int lock_err = mutex_lock(m);
     if (lock_err && lock_err != -EOWNERDEAD)

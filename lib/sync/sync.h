@@ -66,6 +66,7 @@ struct cond {
 };
 #define COND_SHARED    1u
 #define COND_MONOTONIC 2u
+/* -EINTR with the mutex locked: interrupted, a spurious wake-up to the program. */
 int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline);
 int cond_wake(struct cond *c, int n);
 

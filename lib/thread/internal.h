@@ -15,6 +15,8 @@ struct thread_attributes {
 /* Threads that have not ended; returns the number after adding n. */
 int thread_count(int n);
 
+void cancel_init(void);
+
 /* CPUs that the cgroup's quota allows, rounded up; 0: no limit. */
 uint32_t cgroup_cpus(void);
 

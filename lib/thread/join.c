@@ -120,8 +120,10 @@ again:
             err = early ? -EINTR : -ETIMEDOUT;
     }
     runtime_leave(self);
-    if (err == -EINTR)
-        goto again; /* signal handlers ran */
+    if (err == -EINTR) {
+        cancel_point(self);
+        goto again; /* else signal handlers ran */
+    }
     if (err)
         return err;
     if (result)

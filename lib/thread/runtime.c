@@ -121,6 +121,7 @@ void runtime_activate(void)
         return;
     }
     tcb_kernel_thread = kernel_thread;
+    cancel_init();
     tcb_wrap_setxid(main_fiber.tp, tcb_cancelhandling());
     if (first)
         atomic_fetch_and_explicit(&self->flags, ~FIBER_KERNEL, memory_order_relaxed);

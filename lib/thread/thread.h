@@ -35,6 +35,16 @@ int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(
 int thread_join(pthread_t thread, void **result, uint64_t deadline);
 int thread_detach(pthread_t thread);
 
+/* pthread_cancel(3). */
+int thread_cancel(pthread_t thread);
+/* At a cancellation point: does not return if the calling fiber is to end. NULL and threads that are
+ * no fibers: nothing, libc looks after them. */
+void cancel_point(struct fiber *self);
+/* Whether cancel_point would not return; cheap. Fibers only. */
+bool cancel_pending(struct fiber *self);
+/* Cancellation was enabled again. */
+void cancel_enabled(struct fiber *self);
+
 /* pthread_exit(3): unwinds the stack, running cleanup handlers and destructors. */
 _Noreturn void thread_exit(void *result);
 

@@ -1,0 +1,94 @@
+/* Cancellation (pthread_cancel(3), pthreads(7)).
+ *
+ * The state is libc's: the flags in the TCB that pthread_setcancelstate, pthread_setcanceltype and
+ * pthread_testcancel work on, and libc's own unwinding, which ends in the frame at the bottom of the
+ * fiber (create.c). Ours is to make a waiting fiber look: ATTENTION_CANCEL ends its park, or the next
+ * one before it begins, and the call that waited comes to cancel_point. The attention stays until a
+ * cancellation point has looked, so nothing that leaves the runtime in between can lose it; it is
+ * dropped there when cancellation is disabled, and set again when it is enabled.
+ *
+ * A wait that was answered before the interruption wins: nothing that was transferred is lost.
+ * With the asynchronous type a fiber that computes is interrupted by a signal and unwinds from there. A
+ * deferred one in a call of libc's that blocks its kernel thread notices when that returns.
+ *
+ * Called on the program's stacks, outside the runtime, with no lock of ours. */
+#include <errno.h>
+#include <signal.h>
+#include "arch/syscall.h"
+#include "libc/tcb.h"
+#include "sched/sched.h"
+#include "thread/internal.h"
+
+/* glibc's bits of cancelhandling. */
+#define CANCEL_DISABLED 1u
+#define CANCEL_ASYNC    2u
+#define CANCELED        8u
+#define EXITING         16u
+#define TERMINATED      32u
+#define DECISIVE        (CANCEL_DISABLED | CANCELED | EXITING | TERMINATED)
+
+static _Atomic uint32_t *flags_of(struct fiber *f)
+{
+    return (_Atomic uint32_t *)(f->tp + tcb_cancelhandling());
+}
+
+bool cancel_pending(struct fiber *self)
+{
+    return (load_relaxed(flags_of(self)) & DECISIVE) == CANCELED;
+}
+
+void cancel_point(struct fiber *self)
+{
+    if (!self || load_relaxed(&self->flags) & FIBER_DIRECT)
+        return;
+    if (load_relaxed(&self->attention) & ATTENTION_CANCEL)
+        atomic_fetch_and_explicit(&self->attention, ~ATTENTION_CANCEL, memory_order_relaxed);
+    if (cancel_pending(self))
+        pthread_testcancel(); /* does not return */
+}
+
+void cancel_enabled(struct fiber *self)
+{
+    if (cancel_pending(self))
+        atomic_fetch_or_explicit(&self->attention, ATTENTION_CANCEL, memory_order_relaxed);
+}
+
+static void cancel_anywhere(struct fiber *self)
+{
+    if ((load_relaxed(flags_of(self)) & (DECISIVE | CANCEL_ASYNC)) != (CANCELED | CANCEL_ASYNC))
+        return;
+    /* The handler's frame is left for good: its mask must not stay. */
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &self->sigmask, NULL, 8);
+    pthread_testcancel();
+}
+
+void cancel_init(void)
+{
+    sched_cancel_anywhere = cancel_anywhere;
+}
+
+int thread_cancel(pthread_t thread)
+{
+    struct fiber *f = fiber_of(thread), *self = fiber_current();
+    if (!f || load_relaxed(&f->flags) & (FIBER_KERNEL | FIBER_FOREIGN | FIBER_BOUND))
+        return -ENOTSUP;
+    if (load_relaxed(&f->state) == FIBER_ENDED || f->ended)
+        return 0;
+    uint32_t before = atomic_fetch_or_explicit(flags_of(f), CANCELED, memory_order_seq_cst);
+    atomic_fetch_or_explicit(&f->attention, ATTENTION_CANCEL, memory_order_seq_cst);
+    if (f == self) {
+        if ((before & (CANCEL_DISABLED | CANCEL_ASYNC)) == CANCEL_ASYNC)
+            pthread_testcancel();
+        return 0;
+    }
+    /* As in proc_retake: we stored, all CPUs pass a barrier, we look; it stores its park, and looks. */
+    struct worker *w = runtime_enter(self);
+    sched_barrier();
+    /* In a blocking call libc makes the type asynchronous itself, or we look when it returns. */
+    uint32_t now = load_relaxed(flags_of(f));
+    if (!fiber_interrupt(w, f) && (now & DECISIVE) == CANCELED &&
+        (now & CANCEL_ASYNC || load_relaxed(&f->in_syscall)))
+        sched_cancel_running(f);
+    runtime_leave(self);
+    return 0;
+}
