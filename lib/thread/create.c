@@ -65,15 +65,11 @@ static int read_attributes(const pthread_attr_t *attr, struct thread_attributes 
     pthread_attr_getschedpolicy(attr, &policy);
     if (value == PTHREAD_EXPLICIT_SCHED && policy != SCHED_OTHER)
         return -ENOTSUP;
-        /* The address is NULL unless the program set it; getstack would compute with it. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    void *top = NULL;
-    pthread_attr_getstackaddr(attr, &top);
-#pragma GCC diagnostic pop
-    pthread_attr_getstacksize(attr, &a->size);
-    if (top)
-        a->stack = (char *)top - a->size;
+        /* libc computes the low end from a high end that is NULL unless the program set it. */
+    void *low;
+    pthread_attr_getstack(attr, &low, &a->size);
+    if ((char *)low + a->size)
+        a->stack = low;
     else if (a->size == size)
         a->size = 0; /* what it would have had anyway */
     return 0;
