@@ -68,7 +68,7 @@ static int read_attributes(const pthread_attr_t *attr, struct thread_attributes 
         /* libc computes the low end from a high end that is NULL unless the program set it. */
     void *low;
     pthread_attr_getstack(attr, &low, &a->size);
-    if ((char *)low + a->size)
+    if ((uintptr_t)low + a->size)
         a->stack = low;
     else if (a->size == size)
         a->size = 0; /* what it would have had anyway */
