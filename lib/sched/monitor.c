@@ -13,18 +13,21 @@
  * the runtime. Completions on the ring of a worker that is stuck can be fetched only by its own
  * kernel thread: the monitor sends it RESCUE_SIGNAL, whose handler does that.
  *
- * Between 200 us and 10 ms between looks, 1 ms at most while procs are idle beside busy ones; after
+ * Between 200 us and 10 ms between looks, 1 ms at most while procs are idle beside busy ones that run
+ * long at a time; after
  * 100 ms of nothing it sleeps until a worker wakes. Own stack and TCB (a libc thread); takes
  * sched.lock, holds nothing while it sleeps. */
 #include "sched/sched.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 #include "arch/syscall.h"
+#include "base/log.h"
 #include "libc/tcb.h"
 
 #define LOOK_MIN           (200 * NSEC_PER_USEC)
@@ -59,6 +62,21 @@ static uint64_t thread_cpu(uint32_t ktid)
     clockid_t clock = (clockid_t)(~ktid << 3 | 6); /* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED */
     sys_call(SYS_clock_gettime, clock, &ts);
     return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* Whether a kernel thread waits for something, as opposed to wanting a CPU. */
+static bool thread_sleeps(uint32_t ktid)
+{
+    char path[64], text[64];
+    log_format(path, sizeof path, "/proc/self/task/%u/stat", ktid);
+    long fd = sys_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return true; /* no descriptor left, or no /proc: better a needless worker than a stuck proc */
+    long n = sys_call(SYS_read, fd, text, sizeof text - 1);
+    sys_call(SYS_close, fd);
+    text[n > 0 ? n : 0] = 0;
+    const char *state = strrchr(text, ')'); /* pid (name) state */
+    return !state || state[1] == 0 || state[2] != 'R';
 }
 
 static void rescue(struct worker *w)
@@ -146,12 +164,12 @@ static bool look_at_proc(struct proc *p, uint64_t now)
     if (!stuck && !queued && !due && !(load_relaxed(&sched.nglobal) && !idle_procs))
         return false;
     uint64_t since = now - p->seen_since;
-    bool give = load_relaxed(&f->in_syscall) || since >= BUSY_AFTER;
-    if (!give) {
-        uint64_t cpu = thread_cpu(w->ktid);
-        give = since >= BLOCKED_AFTER && cpu == p->seen_cpu;
-        p->seen_cpu = cpu;
-    }
+    uint64_t cpu = thread_cpu(w->ktid);
+    bool computes = cpu != p->seen_cpu;
+    p->seen_cpu = cpu;
+    bool give = since >= BUSY_AFTER && computes;
+    if (!computes && (load_relaxed(&f->in_syscall) || since >= BLOCKED_AFTER))
+        give = thread_sleeps(w->ktid); /* else the kernel runs another process: no help */
     if (stuck && (give || since >= BLOCKED_AFTER))
         rescue(w);
     if (!give) {
@@ -223,7 +241,9 @@ static void *monitor_main(void *arg)
             if (queued)
                 sched_wake_one();
         }
-        uint64_t max = idle && idle < sched.nprocs ? LOOK_MAX_HALF_IDLE : LOOK_MAX;
+        /* Nobody waits long behind fibers that run briefly. */
+        bool half_idle = idle && idle < sched.nprocs && !load_relaxed(&sched.brief);
+        uint64_t max = half_idle ? LOOK_MAX_HALF_IDLE : LOOK_MAX;
         delay = did ? LOOK_MIN : delay * 2;
         if (delay > max)
             delay = max;

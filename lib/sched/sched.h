@@ -88,6 +88,7 @@ struct sched {
     _Atomic uint64_t handoffs, foreign_readies, rescues, moves;
     _Atomic bool active;
     _Atomic uint32_t proc_limit; /* procs that may run at once: share.c */
+    _Atomic bool brief;          /* fibers run only briefly at a time lately: share.c */
     bool membarrier;             /* the kernel orders other CPUs for us */
 };
 extern struct sched sched;

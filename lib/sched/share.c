@@ -8,7 +8,7 @@
  *
  * Every WINDOW while something runs: if the workers waited for more than a tenth of the time, and
  * fibers run only briefly at a time (a service, not a computation, which would lose its share of the
- * CPUs), one proc less may run. If that leaves the rest waiting as before, the others are too many
+ * CPUs), one proc less may run. If the rest then waits for a quarter of the time, the others are too many
  * for us to make room for: all procs run again, and the experiment is not repeated for a while. When
  * the machine has idle CPU time again, one proc more may run. Without schedstat there is no limit.
  *
@@ -22,6 +22,7 @@
 #include "base/log.h"
 
 #define WINDOW       (20 * NSEC_PER_MSEC)
+#define SETTLE       (200 * NSEC_PER_MSEC) /* until requests in flight have moved to other rings */
 #define GROW_WINDOW  (200 * NSEC_PER_MSEC)
 #define BACK_OFF_MIN (2 * NSEC_PER_SEC)
 #define BACK_OFF_MAX (60 * NSEC_PER_SEC)
@@ -93,7 +94,7 @@ static void grow(uint64_t now)
         return;
     uint64_t idle = machine_idle();
     uint64_t idle_ns = (idle - share.idle_ticks) * 10 * NSEC_PER_MSEC;
-    if (share.grow_since && idle_ns * 5 > now - share.grow_since)
+    if (share.grow_since && idle_ns * 10 > 3 * (now - share.grow_since))
         store_relaxed(&sched.proc_limit, limit + 1);
     share.idle_ticks = idle;
     share.grow_since = now;
@@ -123,7 +124,9 @@ void share_look(uint64_t now)
     uint32_t limit = load_relaxed(&sched.proc_limit);
     bool brief = count && ran / count < BRIEF;
     bool contended = waited * 10 > wall;
-    if (limit < sched.nprocs && (!brief || (contended && now - share.shrunk_at > 2 * WINDOW))) {
+    bool no_help = waited * 4 > wall && now - share.shrunk_at > SETTLE;
+    store_relaxed(&sched.brief, brief);
+    if (limit < sched.nprocs && (!brief || no_help)) {
         /* Fewer procs did not help, or it is a computation now. */
         store_relaxed(&sched.proc_limit, sched.nprocs);
         share.no_shrink_until = now + share.back_off;
