@@ -23,14 +23,17 @@
 
 #define WINDOW       (20 * NSEC_PER_MSEC)
 #define SETTLE       (200 * NSEC_PER_MSEC) /* until requests in flight have moved to other rings */
+#define HOT_WINDOWS  10 /* one after the other: a passing disturbance is no verdict */
+#define SUCCESS      NSEC_PER_SEC
 #define GROW_WINDOW  (200 * NSEC_PER_MSEC)
-#define BACK_OFF_MIN (2 * NSEC_PER_SEC)
+#define BACK_OFF_MIN (500 * NSEC_PER_MSEC)
 #define BACK_OFF_MAX (60 * NSEC_PER_SEC)
 #define BRIEF        (50 * NSEC_PER_USEC) /* average run of a fiber */
 
 static struct {
     uint64_t since, cpu, delay, switches;
     uint64_t grow_since, idle_ticks;
+    uint32_t hot; /* windows in a row in which the workers waited long */
     uint64_t no_shrink_until, back_off, shrunk_at;
 } share;
 
@@ -124,7 +127,10 @@ void share_look(uint64_t now)
     uint32_t limit = load_relaxed(&sched.proc_limit);
     bool brief = count && ran / count < BRIEF;
     bool contended = waited * 10 > wall;
-    bool no_help = waited * 4 > wall && now - share.shrunk_at > SETTLE;
+    share.hot = waited * 4 > wall ? share.hot + 1 : 0;
+    bool no_help = share.hot >= HOT_WINDOWS && now - share.shrunk_at > SETTLE;
+    if (limit < sched.nprocs && now - share.shrunk_at > SUCCESS)
+        share.back_off = BACK_OFF_MIN;
     store_relaxed(&sched.brief, brief);
     if (limit < sched.nprocs && (!brief || no_help)) {
         /* Fewer procs did not help, or it is a computation now. */
