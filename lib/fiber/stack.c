@@ -24,7 +24,7 @@
 #define SIGNAL_ROOM (2 * 3632 + 4096)
 /* All slots look alike to a cache that is indexed by low address bits: their hot lines would meet in
  * the same sets. Struct fiber and the stack start at one of these offsets. */
-#define COLOURS     8u
+#define COLOURS     6u
 #define COLOUR_STEP 64u
 #define CHUNK_MIN   (64ul << 20)
 
