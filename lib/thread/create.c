@@ -65,7 +65,7 @@ static int read_attributes(const pthread_attr_t *attr, struct thread_attributes 
     pthread_attr_getschedpolicy(attr, &policy);
     if (value == PTHREAD_EXPLICIT_SCHED && policy != SCHED_OTHER)
         return -ENOTSUP;
-        /* libc computes the low end from a high end that is NULL unless the program set it. */
+    /* libc computes the low end from a high end that is NULL unless the program set it. */
     void *low;
     pthread_attr_getstack(attr, &low, &a->size);
     if ((uintptr_t)low + a->size)
