@@ -64,29 +64,31 @@ static long wait_for_any(struct fiber *self, const struct pollfd *fds, nfds_t n,
     return r > 0 ? 0 : r;
 }
 
-/* One descriptor: what the wait answers is what poll would. */
+/* One descriptor: without the first look when the last read left nothing behind. What the wait answers
+ * is only a reason to look: the kernel's wake-ups name more events than there are (data on a TCP
+ * socket also says POLLPRI). */
 static long poll_one(struct fiber *self, struct pollfd *p, int64_t ns)
 {
     struct fd_info *info = fd_info(p->fd);
-    if (!info || load_relaxed(&info->kind) != FD_SOCKET || load_relaxed(&info->hints) & FD_LIKELY) {
+    uint64_t deadline = deadline_in(ns);
+    uint32_t wanted = (uint16_t)p->events;
+    bool look = !info || load_relaxed(&info->kind) != FD_SOCKET ||
+                load_relaxed(&info->hints) & FD_LIKELY;
+    for (;;) {
+        long waited = 0;
+        if (!look)
+            waited = RESTART(self, false, poller_wait(self, p->fd, wanted, deadline, PARK_POLL));
+        look = false;
+        if (waited == -EINTR)
+            return waited;
         long r = sys_call(SYS_poll, p, 1, 0);
-        if (r)
+        if (info && r > 0 && p->revents & POLLIN) /* the read need not go through the ring */
+            atomic_fetch_or_explicit(&info->hints, FD_LIKELY, memory_order_relaxed);
+        if (r || waited == -ETIME)
             return r;
         if (info)
             atomic_fetch_and_explicit(&info->hints, (uint8_t)~FD_LIKELY, memory_order_relaxed);
     }
-    uint64_t deadline = deadline_in(ns);
-    uint32_t wanted = (uint16_t)p->events;
-    long events = RESTART(self, false, poller_wait(self, p->fd, wanted, deadline, PARK_POLL));
-    p->revents = 0;
-    if (events == -ETIME)
-        return 0;
-    if (events < 0)
-        return events == -EINTR ? events : sys_call(SYS_poll, p, 1, 0); /* POLLNVAL */
-    p->revents = (short)(events & (p->events | POLLERR | POLLHUP | POLLNVAL));
-    if (info && events & POLLIN) /* the read that follows need not go through the ring */
-        atomic_fetch_or_explicit(&info->hints, FD_LIKELY, memory_order_relaxed);
-    return 1;
 }
 
 /* Results of the kernel's kind. */
