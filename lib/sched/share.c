@@ -97,7 +97,7 @@ static void grow(uint64_t now)
         return;
     uint64_t idle = machine_idle();
     uint64_t idle_ns = (idle - share.idle_ticks) * 10 * NSEC_PER_MSEC;
-    if (share.grow_since && idle_ns * 10 > 3 * (now - share.grow_since))
+    if (share.grow_since && idle_ns * 20 > 3 * (now - share.grow_since))
         store_relaxed(&sched.proc_limit, limit + 1);
     share.idle_ticks = idle;
     share.grow_since = now;
