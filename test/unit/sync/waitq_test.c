@@ -370,6 +370,8 @@ static void *wake_and_move(void *arg)
             waitq_requeue(second, word, 0, 2, false, 0);
         if (dice >> 8 & 1)
             sched_yield();
+        if ((dice >> 9 & 15) == 0)
+            usleep(50); /* nobody wakes meanwhile: deadlines pass */
     }
     add_relaxed(&woken, n);
     return NULL;
@@ -393,7 +395,7 @@ static void test_counts(bool same_bucket)
     cr_assert_eq(load_relaxed(&woken), load_relaxed(&returned), "%u woken, %u returned",
                  load_relaxed(&woken), load_relaxed(&returned));
     cr_assert_gt(load_relaxed(&woken), 100);
-    cr_assert_gt(load_relaxed(&expired), 10);
+    cr_assert_geq(load_relaxed(&expired), ROUNDS(10));
     assert_empty(word);
     assert_empty(second);
 }
