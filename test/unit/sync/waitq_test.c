@@ -395,7 +395,7 @@ static void test_counts(bool same_bucket)
     cr_assert_eq(load_relaxed(&woken), load_relaxed(&returned), "%u woken, %u returned",
                  load_relaxed(&woken), load_relaxed(&returned));
     cr_assert_gt(load_relaxed(&woken), 100);
-    cr_assert_geq(load_relaxed(&expired), ROUNDS(10));
+    cr_assert_gt(load_relaxed(&expired), 10);
     assert_empty(word);
     assert_empty(second);
 }
