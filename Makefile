@@ -28,7 +28,7 @@ build: $(BUILD)/build.ninja
 	@ninja --quiet -C $(BUILD)
 
 check:
-	@scripts/bootstrap build
+	@scripts/bootstrap build test
 	@$(MAKE) --no-print-directory build
 	@scripts/run-tests $(BUILD)
 

@@ -10,7 +10,8 @@
  * A waker takes the lock, finds the fiber queued, removes it, and makes it ready: it can therefore
  * never run a fiber whose registers are not saved, and a wake-up that comes before (1) is seen by
  * the parker's own check under the lock. A kernel-thread fiber runs step (4) itself before it waits
- * on its word; the word was cleared before (2). */
+ * on its word; the word was cleared before (2). Modelled in test/model/park.pml: execute() is (1) to (4),
+ * ready() the waker. */
 #include "sched/sched.h"
 
 #include <errno.h>
@@ -128,7 +129,8 @@ void fiber_park_until(struct fiber *self, enum park_reason reason, const void *o
  * The parker publishes its interruption before the switch, the interrupter takes it by exchange and
  * calls expire while BUSY stands in its place; the parker, resumed by whomever, takes it back and
  * waits while it is BUSY, so the record on its stack outlives the call. expire itself decides under
- * the wait object's lock who was first; that lock is held until the parker's registers are saved. */
+ * the wait object's lock who was first; that lock is held until the parker's registers are saved.
+ * Modelled in test/model/interrupt.pml. */
 
 struct interruption {
     void (*expire)(struct worker *, void *);

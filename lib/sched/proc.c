@@ -130,7 +130,7 @@ void sched_barrier(void)
  * Dekker: the worker stores in_runtime and loads retake without a fence; we store retake, make the
  * kernel put a barrier into every running thread of the process, and load in_runtime. Either we see
  * 1 and give up, or the worker sees retake before it touches its proc and waits for our lock.
- * Modelled transitions: "retake" and "enter". True: w->proc is NULL and the proc is the caller's. */
+ * Modelled in test/model/retake.pml: transitions "retake" and, for runtime_enter, "enter". True: w->proc is NULL and the proc is the caller's. */
 bool proc_retake(struct worker *w)
 {
     bool taken = false;

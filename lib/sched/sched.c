@@ -21,7 +21,8 @@
  *
  * No wake-up is lost: a worker going to sleep first puts its proc on the idle list (seq_cst
  * increment of nidle) and then looks at every queue once more; who queues a fiber first queues it
- * and then (seq_cst fence) looks at nidle. One of the two sees the other.
+ * and then (seq_cst fence) looks at nidle. One of the two sees the other. Modelled in test/model:
+ * park.pml (worker: "sleep_idle", ready(), wake_one()) and sleep.pml (who holds the proc).
  *
  * A proc never waits for a worker that is blocked: the monitor takes it (proc.c, proc_retake) and
  * hands it to a spare worker. The blocked worker's ring stays its own; a worker without a proc
@@ -236,8 +237,8 @@ static void sleep_idle(struct worker *w)
         return;
     }
     proc_release_locked(p);
+    stop_spinning(w); /* here: a waker that takes the proc counts this worker as a searcher again */
     lock_release(&sched.lock);
-    stop_spinning(w);
     fence_seq(); /* partner: fiber_ready's fence, see the essay */
     bool look = work_anywhere();
     for (;;) {
