@@ -17,13 +17,15 @@ const char *const call_names[CALL_COUNT] = {
 #include "calls.def"
 };
 
+bool real_behind_libc;
+
 /* Condition variables have an incompatible old version that plain dlsym may find. */
 static void *look_up(const char *name)
 {
-    void *p = NULL;
+    void *p = NULL, *from = real_behind_libc ? RTLD_DEFAULT : RTLD_NEXT;
     if (name[0] == 'p' && name[8] == 'c' && name[9] == 'o') /* pthread_cond_ */
-        p = dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2");
-    return p ? p : dlsym(RTLD_NEXT, name);
+        p = dlvsym(from, name, "GLIBC_2.3.2");
+    return p ? p : dlsym(from, name);
 }
 
 static void missing(void)

@@ -50,6 +50,11 @@ struct real {
 };
 extern struct real real;
 void real_resolve(void);
+/* Symbol look-up finds libc before us: nothing of the program's reaches us by itself. */
+extern bool real_behind_libc;
+/* pthread_create of this library, whichever one the name means. */
+int thread_create_here(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *),
+                       void *arg);
 #define REAL(name) (unlikely(!real.name) ? (real_resolve(), real.name) : real.name)
 
 enum call_id {

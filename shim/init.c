@@ -2,7 +2,13 @@
  *
  * The constructor runs in every program that loads the library, before main and before it is known
  * whether there will ever be a thread: it reads options, resolves the table, adopts the main thread,
- * and starts nothing. Calls that come even earlier (other libraries' constructors) go to libc.
+ * and starts nothing. The library is linked with -z initfirst: other libraries' constructors may
+ * create threads, and without it they would run before ours when we are preloaded (ld.so starts with
+ * the library that was named last). It even runs before libc's constructor, so environ is not set.
+ *
+ * Nothing of it works unless symbol look-up finds us before libc. It does when we are preloaded, or
+ * when the program itself is linked with us; not when the library comes in by dlopen, as a dependency
+ * of a dependency, or behind an explicit -lc. Then one line says so, and all threads are libc's.
  *
  * __libc_start_main is wrapped so that main runs above a frame of ours, in which pthread_exit from
  * the main thread ends. */
@@ -17,17 +23,15 @@
 #include "raddle.h"
 #include "sync/sync.h"
 
-extern char **environ;
-
 static long write_log(int fd, const void *buf, unsigned long n)
 {
     return sys_call(SYS_write, fd, buf, n);
 }
 
 /* Before the options are read, since it also silences complaints about them. */
-static bool quiet_asked(void)
+static bool quiet_asked(char **env)
 {
-    for (char **e = environ; e && *e; e++)
+    for (char **e = env; e && *e; e++)
         if (!strcmp(*e, "RADDLE_QUIET=1"))
             return true;
     return false;
@@ -51,15 +55,42 @@ static void child_after_fork(void)
     signal_after_fork();
 }
 
+/* Does the program's pthread_create mean libc's? Somebody else's is fine: it asked for the next one,
+ * which is ours. */
+static bool behind_libc(void)
+{
+    Dl_info found, libc;
+    void *p = dlsym(RTLD_DEFAULT, "pthread_create");
+    if (p == (void *)thread_create_here)
+        return false;
+    return dladdr(p, &found) && dladdr((void *)__errno_location, &libc) &&
+           found.dli_fbase == libc.dli_fbase;
+}
+
+/* unsetenv, before libc knows its environment. */
+static void remove_variable(char **env, const char *name)
+{
+    size_t n = strlen(name);
+    char **to = env;
+    for (char **e = env; e && *e; e++)
+        if (strncmp(*e, name, n) || (*e)[n] != '=')
+            *to++ = *e;
+    if (to)
+        *to = NULL;
+}
+
 /* Only once, however often the library is named in LD_PRELOAD or found by a second path. */
-__attribute__((constructor(101))) static void init(void)
+__attribute__((constructor(101))) static void init(int argc, char **argv, char **env)
 {
     static bool done;
+    (void)argc;
+    (void)argv;
     if (done)
         return;
     done = true;
     log_write = write_log;
-    option_parse(environ, quiet_asked() ? ignore : log_text);
+    option_parse(env, quiet_asked(env) ? ignore : log_text);
+    real_behind_libc = behind_libc();
     real_resolve();
     sync_real.mutex_lock = real.pthread_mutex_lock;
     sync_real.mutex_trylock = real.pthread_mutex_trylock;
@@ -67,10 +98,17 @@ __attribute__((constructor(101))) static void init(void)
     sync_real.mutex_unlock = real.pthread_mutex_unlock;
     signal_init(real.sigaction);
     runtime_init();
+    if (real_behind_libc) {
+        runtime_mode = RUNTIME_DIRECT;
+        if (!options.quiet)
+            log_line(
+                "loaded behind the C library, so it has no effect; preload it (raddle command), "
+                "or link the program itself with -lraddle, before any -lc");
+    }
     /* Registered before any of the program's, so the child's part runs before theirs. */
     pthread_atfork(NULL, NULL, child_after_fork);
     if (!options.inherit)
-        unsetenv("LD_PRELOAD");
+        remove_variable(env, "LD_PRELOAD");
 }
 
 __attribute__((destructor(101))) static void fini(void)

@@ -24,12 +24,14 @@ static int start(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void 
     return -1;
 }
 
-EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *),
-                          void *arg)
+int thread_create_here(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg)
 {
     int err = start(thread, attr, f, arg, false);
     return err < 0 ? REAL(pthread_create)(thread, attr, f, arg) : err;
 }
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *),
+                          void *arg) __attribute__((alias("thread_create_here")));
 
 EXPORT int thrd_create(thrd_t *thread, thrd_start_t f, void *arg)
 {

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Runs one test program, natively or with a library preloaded, under supervision.
 
-    run.py [--preload LIB] [--compare] [--env K=V ...] [--timeout S] PROG [args...]
+    run.py [--preload LIB | --linked PROG2] [--compare] [--env K=V ...] [--timeout S]
+           PROG [args...]
+
+With --linked, PROG2 is the same program linked with the library; it runs in PROG's place.
 
 The program gets a session and process group of its own, /dev/null as standard input, no core
 dumps and all the descriptors the hard limit allows. Its exit code is passed on, 77 ("skipped")
@@ -163,6 +166,7 @@ def show(label, result):
 def main():
     parser = argparse.ArgumentParser(description="Runs one test program under supervision.")
     parser.add_argument("--preload", metavar="LIB", help="library to put into LD_PRELOAD")
+    parser.add_argument("--linked", metavar="PROG2", help="PROG linked with the library")
     parser.add_argument("--compare", action="store_true", help="run natively first, compare stdout")
     parser.add_argument("--env", metavar="K=V", action="append", default=[])
     parser.add_argument("--timeout", metavar="S", type=float, default=80, help="for each run")
@@ -183,12 +187,15 @@ def main():
     become_reaper()
 
     native = None
-    if options.compare and options.preload:
+    if options.compare and (options.preload or options.linked):
         native = run(command, environment, options.timeout)
         if native.status != 0:
             show("native run", native)
             return native.status
     label = "native run"
+    if options.linked:
+        label = "linked run"
+        command[0] = options.linked
     if options.preload:
         label = "preloaded run"
         library = os.path.abspath(options.preload)
@@ -201,6 +208,9 @@ def main():
     # ld.so only warns when it cannot preload; the test would then pass without testing anything.
     if options.preload and b"cannot be preloaded" in result.stderr:
         result.status, result.note = 2, "the library was not preloaded"
+    # Nor would a library that has no effect make a difference.
+    if b"loaded behind the C library" in result.stderr:
+        result.status, result.note = 2, "the library is not in front of libc"
     show(label, result)
     if native and native.stdout and result.status == 0 and result.stdout != native.stdout:
         sys.stderr.write("run.py: standard output differs; natively it was:\n")

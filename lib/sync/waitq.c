@@ -269,6 +269,7 @@ bool deadline_from(clockid_t clock, const struct timespec *abs, uint64_t *deadli
 /* ---- foreign threads ---- */
 
 static pthread_key_t adopted_key;
+static bool started;
 
 static void adopted_gone(void *arg)
 {
@@ -287,11 +288,15 @@ struct fiber *fiber_current_slow(void)
     f->tid = (uint32_t)sys_call(SYS_gettid);
     store_relaxed(&f->flags, FIBER_KERNEL | FIBER_FOREIGN);
     fiber_self = f;
-    pthread_setspecific(adopted_key, f);
+    /* Before the library's constructor there is no key yet; only main can come so early. */
+    if (started)
+        pthread_setspecific(adopted_key, f);
     return f;
 }
 
 int waitq_start(void)
 {
-    return pthread_key_create(&adopted_key, adopted_gone);
+    int err = pthread_key_create(&adopted_key, adopted_gone);
+    started = !err;
+    return err;
 }
