@@ -4,6 +4,7 @@
 #   make check      install what is missing (as root), build, run every test
 #   make demo       install what is missing (as root), build, run a real server both ways
 #   make bench      the figures of perf/, beside NPTL (and Go, where it is installed)
+#   make conformance  glibc's own thread tests, natively and under raddle; CONFORMANCE='--only X'
 #   make asan tsan  the unit tests under a sanitizer, in build-asan and build-tsan
 #   make install    PREFIX=/usr/local, DESTDIR=
 
@@ -12,7 +13,7 @@ PREFIX ?= /usr/local
 MESON  ?= meson
 SETUP  := $(MESON) setup --prefix $(PREFIX)
 
-.PHONY: all build check demo bench asan tsan format format-check tidy check-layers \
+.PHONY: all build check conformance demo bench asan tsan format format-check tidy check-layers \
         install clean doctor-deps
 
 all: build
@@ -27,10 +28,17 @@ $(BUILD)/build.ninja:
 build: $(BUILD)/build.ninja
 	@ninja --quiet -C $(BUILD)
 
+# Without glibc's sources its tests are skipped, which is no reason to fail.
 check:
 	@scripts/bootstrap build test
+	@scripts/bootstrap conformance || true
 	@$(MAKE) --no-print-directory build
 	@scripts/run-tests $(BUILD)
+
+conformance:
+	@scripts/bootstrap build conformance
+	@$(MAKE) --no-print-directory build
+	@python3 test/conformance.py --library $(BUILD)/libraddle.so $(CONFORMANCE)
 
 demo:
 	@scripts/bootstrap build demo

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs one test program, natively or with a library preloaded, under supervision.
 
-    run.py [--preload LIB | --linked PROG2] [--compare] [--env K=V ...] [--timeout S]
-           PROG [args...]
+    run.py [--preload LIB | --linked PROG2] [--compare] [--orphans] [--env K=V ...]
+           [--timeout S] PROG [args...]
 
 With --linked, PROG2 is the same program linked with the library; it runs in PROG's place.
 
@@ -11,7 +11,7 @@ dumps and all the descriptors the hard limit allows. Its exit code is passed on,
 included; death by a signal becomes 128 + the signal's number. It fails as well when it
 
  * takes longer than the timeout (exit code 124; everything it started is killed),
- * leaves a process behind (125),
+ * leaves a process behind (125; with --orphans it is only killed),
  * with --compare: prints on standard output something else than the native run, which is made
    first (126). A program that prints nothing natively may print what it likes.
 """
@@ -117,7 +117,7 @@ def thread_report(pid):
     return "\n".join(lines)
 
 
-def run(command, environment, timeout):
+def run(command, environment, timeout, orphans=False):
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
             command,
@@ -142,11 +142,11 @@ def run(command, environment, timeout):
         except BaseException:
             kill_all(process.pid)
             raise
-        left = reap_orphans(time.monotonic() + (GRACE if status != TIMED_OUT else 0))
+        left = reap_orphans(time.monotonic() + (GRACE if status != TIMED_OUT and not orphans else 0))
         if left:
             names = ", ".join(f"{pid} ({command})" for pid, command in left)
             kill_all(process.pid)
-            if status in (0, 77):
+            if status in (0, 77) and not orphans:
                 status, note = LEFT_BEHIND, f"left behind: {names}"
         out.seek(0)
         err.seek(0)
@@ -168,6 +168,7 @@ def main():
     parser.add_argument("--preload", metavar="LIB", help="library to put into LD_PRELOAD")
     parser.add_argument("--linked", metavar="PROG2", help="PROG linked with the library")
     parser.add_argument("--compare", action="store_true", help="run natively first, compare stdout")
+    parser.add_argument("--orphans", action="store_true", help="may leave processes behind")
     parser.add_argument("--env", metavar="K=V", action="append", default=[])
     parser.add_argument("--timeout", metavar="S", type=float, default=80, help="for each run")
     parser.add_argument("program")
@@ -188,7 +189,7 @@ def main():
 
     native = None
     if options.compare and (options.preload or options.linked):
-        native = run(command, environment, options.timeout)
+        native = run(command, environment, options.timeout, options.orphans)
         if native.status != 0:
             show("native run", native)
             return native.status
@@ -204,7 +205,7 @@ def main():
             return 2
         before = environment.get("LD_PRELOAD")
         environment["LD_PRELOAD"] = f"{library}:{before}" if before else library
-    result = run(command, environment, options.timeout)
+    result = run(command, environment, options.timeout, options.orphans)
     # ld.so only warns when it cannot preload; the test would then pass without testing anything.
     if options.preload and b"cannot be preloaded" in result.stderr:
         result.status, result.note = 2, "the library was not preloaded"
