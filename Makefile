@@ -5,6 +5,7 @@
 #   make demo       install what is missing (as root), build, run a real server both ways
 #   make bench      the figures of perf/, beside NPTL (and Go, where it is installed)
 #   make conformance  glibc's own thread tests, natively and under raddle; CONFORMANCE='--only X'
+#   make check-table  which tests notice when a function is not ours? ROWS='pthread_*' for a part
 #   make asan tsan  the unit tests under a sanitizer, in build-asan and build-tsan
 #   make install    PREFIX=/usr/local, DESTDIR=
 
@@ -14,7 +15,7 @@ MESON  ?= meson
 SETUP  := $(MESON) setup --prefix $(PREFIX)
 
 .PHONY: all build check conformance demo bench asan tsan format format-check tidy check-layers \
-        install clean doctor-deps
+        check-table install clean doctor-deps
 
 all: build
 
@@ -77,6 +78,10 @@ tidy: build
 
 check-layers: build
 	@scripts/check-layers $(BUILD)
+
+# Long: some hundred copies of the library, each without one function. ROWS='pthread_* sem_*' for a part.
+check-table: build
+	@scripts/check-table --build $(BUILD) $(ROWS)
 
 # Setting the prefix again is free when it has not changed, and rebuilds what knows it
 # (the launcher) when it has.
