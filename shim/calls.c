@@ -63,7 +63,7 @@ void real_resolve(void)
 #define BODY_PASSED(ret, name, n, enter, leave, ...)                                               \
     EXPORT ret name(DECL##n(__VA_ARGS__))                                                          \
     {                                                                                              \
-        struct fiber *self = fiber_at_cancel_point();                                              \
+        struct fiber *self = fiber_here(); /* libc's are cancellation points, or not */            \
         if (!self)                                                                                 \
             return REAL(name)(ARGS##n(__VA_ARGS__));                                               \
         add_relaxed(&call_passed[CALL_##name], 1);                                                 \

@@ -108,6 +108,22 @@ static inline bool wait_goes_on(struct fiber *self, bool restartable)
         outcome_;                                                                                  \
     })
 
+/* The same in the middle of a transfer: nothing is restarted after a handler, and a cancelled thread
+ * first learns what was transferred. -EINTR in both cases. */
+#define RESTART_PART(self, call)                                                                   \
+    ({                                                                                             \
+        long outcome_;                                                                             \
+        do                                                                                         \
+            outcome_ = (call);                                                                     \
+        while (unlikely(outcome_ == -EINTR) && !cancel_pending(self) &&                            \
+               wait_goes_on(self, false));                                                         \
+        outcome_;                                                                                  \
+    })
+
+/* A system call of ours between handoff_enter and handoff_leave, as RESTART. */
+#define CALL_RESTART(self, restartable, ...)                                                       \
+    RESTART(self, restartable, fiber_call(self, __VA_ARGS__))
+
 /* Before and after a call for whose duration the kernel sets another mask. True: signals that it
  * lets through were pending, and were handled; the call would have ended with EINTR. */
 bool mask_begin(struct fiber *self, const sigset_t *mask, uint64_t *before);

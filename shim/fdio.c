@@ -24,7 +24,7 @@ static ssize_t handed_off(struct fiber *self, long nr, int fd, const void *buf, 
                           uint64_t offset)
 {
     handoff_enter(self);
-    ssize_t r = sys_call(nr, fd, buf, n, offset);
+    ssize_t r = CALL_RESTART(self, true, nr, fd, buf, n, offset);
     handoff_leave(self);
     return r;
 }
@@ -66,7 +66,7 @@ static ssize_t wait_and_read(struct fiber *self, int fd, const struct iovec *iov
         if (r == -EOPNOTSUPP || ready < 0) {
             /* Ready now; should another reader be faster, the monitor passes the proc on. */
             handoff_enter(self);
-            r = sys_call(SYS_readv, fd, iov, count);
+            r = CALL_RESTART(self, true, SYS_readv, fd, iov, count);
             handoff_leave(self);
             return r;
         }
@@ -87,7 +87,7 @@ static ssize_t read_file(struct fiber *self, int fd, const struct iovec *iov, in
     size_t skip = done > 0 ? (size_t)done : 0;
     handoff_enter(self);
     if (!skip) {
-        done = sys_call(SYS_readv, fd, iov, count);
+        done = CALL_RESTART(self, true, SYS_readv, fd, iov, count);
     } else {
         /* A short count would mean end of file to the program: go on where the cache ended. */
         for (int i = 0; i < count; i++) {
@@ -213,8 +213,10 @@ static ssize_t write_pipe(struct fiber *self, int fd, const char *buf, size_t n)
         }
         if (fd_nonblocking(fd))
             return done ? (ssize_t)done : -EAGAIN;
-        /* After a part was written no call is restarted: the count is the answer. */
-        long ready = RESTART(self, !done, poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE));
+        /* After a part was written the count is the answer to a signal, and to cancellation too. */
+        long ready =
+            done ? RESTART_PART(self, poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE))
+                 : RESTART(self, true, poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE));
         if (ready < 0)
             return done ? (ssize_t)done : ready;
     }

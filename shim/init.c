@@ -121,7 +121,7 @@ static int (*program_main)(int, char **, char **);
 
 static int main_frame(int argc, char **argv, char **envp)
 {
-    return thread_run_main(program_main, argc, argv, envp);
+    thread_run_main(program_main, argc, argv, envp);
 }
 
 typedef int start_main(int (*main)(int, char **, char **), int argc, char **argv,

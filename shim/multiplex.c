@@ -111,7 +111,7 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
                 timeout = &ts;
             }
             handoff_block_enter(self);
-            r = sys_call(SYS_ppoll, fds, n, timeout, NULL, 8);
+            r = CALL_RESTART(self, false, SYS_ppoll, fds, n, timeout, NULL, 8); /* counts ts down */
             handoff_block_leave(self);
             return r;
         }
@@ -121,6 +121,32 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
         if (w == -EINTR && !wait_goes_on(self, false))
             return w;
     }
+}
+
+/* The kernel's call with a signal mask for its time. args[4] is what is left in ms if there is a
+ * deadline. Interruptions that run no handler are none of the program's business. */
+static long call_masked(struct fiber *self, const sigset_t *mask, long *args, uint64_t deadline)
+{
+    uint64_t before;
+    uint8_t handled;
+    long r;
+    handoff_block_enter(self);
+    for (;;) {
+        r = mask_begin(self, mask, &before) ? -EINTR : fiber_call_array(self, args);
+        handled = self->handled;
+        mask_end(self, before);
+        if (r != -EINTR || handled || cancel_pending(self))
+            break;
+        cancel_point(self); /* disabled: not to be told again */
+        if (deadline != TIMER_NEVER) {
+            uint64_t now = timer_now();
+            args[4] = now < deadline ? (long)((deadline - now) / NSEC_PER_MSEC) : 0;
+        }
+    }
+    handoff_block_leave(self);
+    if (r == -EINTR)
+        cancel_point(self);
+    return r;
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t n, int timeout)
@@ -146,16 +172,14 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, c
         (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC))
         return (int)set_errno(-EINVAL);
     if (mask) {
-        handoff_block_enter(self);
-        int r = -1;
-        uint64_t before;
-        if (mask_begin(self, mask, &before))
-            errno = EINTR;
-        else
-            r = REAL(ppoll)(fds, n, timeout, mask);
-        mask_end(self, before);
-        handoff_block_leave(self);
-        return r;
+        struct timespec left; /* the kernel counts it down */
+        if (timeout)
+            left = *timeout;
+        long r = call_masked(
+            self, mask,
+            (long[7]){ SYS_ppoll, (long)fds, (long)n, timeout ? (long)&left : 0, (long)mask, 8 },
+            TIMER_NEVER);
+        return (int)set_errno(r);
     }
     return (int)set_errno(poll_until(self, fds, n, timespec_ns(timeout)));
 }
@@ -217,12 +241,19 @@ static long select_now(int n, const struct sets *s)
     return sys_call(SYS_pselect6, n, s->user[0], s->user[1], s->user[2], &zero, NULL);
 }
 
+static void free_at(void *pointer)
+{
+    free(*(void **)pointer);
+}
+
 static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set *e, int64_t ns)
 {
     struct sets s = { .words = ((size_t)n + WORD_BITS - 1) / WORD_BITS, .user = { r, w, e } };
     unsigned long inline_words[INLINE_WORDS];
     struct pollfd inline_fds[INLINE_FDS], *fds = inline_fds;
-    void *heap = NULL;
+    /* Freed when cancellation unwinds, too. */
+    void *heap __attribute__((cleanup(free_at))) = NULL;
+    void *heap_fds __attribute__((cleanup(free_at))) = NULL;
     s.saved = inline_words;
     size_t bytes = 3 * s.words * sizeof(long);
     if (bytes > sizeof inline_words) {
@@ -235,12 +266,10 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
             memcpy(s.saved + i * s.words, s.user[i], s.words * sizeof(long));
     long result = select_now(n, &s);
     if (result || ns == 0)
-        goto out;
+        return result;
     int count = list_fds(&s, n, NULL);
-    if (count > INLINE_FDS && !(fds = malloc((size_t)count * sizeof *fds))) {
-        result = -ENOMEM;
-        goto out;
-    }
+    if (count > INLINE_FDS && !(fds = heap_fds = malloc((size_t)count * sizeof *fds)))
+        return -ENOMEM;
     list_fds(&s, n, fds);
     uint64_t deadline = deadline_in(ns);
     for (;;) {
@@ -250,7 +279,8 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
             struct timespec ts = { (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
             restore(&s);
             handoff_block_enter(self);
-            result = sys_call(SYS_pselect6, n, r, w, e, deadline == TIMER_NEVER ? NULL : &ts, NULL);
+            result = CALL_RESTART(self, false, SYS_pselect6, n, r, w, e,
+                                  deadline == TIMER_NEVER ? NULL : &ts, NULL);
             handoff_block_leave(self);
             break;
         }
@@ -264,10 +294,6 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
             break;
         }
     }
-    if (fds != inline_fds)
-        free(fds);
-out:
-    free(heap);
     return result;
 }
 
@@ -304,16 +330,15 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
         (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC))
         return (int)set_errno(-EINVAL);
     if (mask) {
-        handoff_block_enter(self);
-        int result = -1;
-        uint64_t before;
-        if (mask_begin(self, mask, &before))
-            errno = EINTR;
-        else
-            result = REAL(pselect)(n, r, w, e, timeout, mask);
-        mask_end(self, before);
-        handoff_block_leave(self);
-        return result;
+        struct timespec left;
+        if (timeout)
+            left = *timeout;
+        long sized_mask[2] = { (long)mask, 8 };
+        long result = call_masked(self, mask,
+                                  (long[7]){ SYS_pselect6, n, (long)r, (long)w, (long)e,
+                                             timeout ? (long)&left : 0, (long)sized_mask },
+                                  TIMER_NEVER);
+        return (int)set_errno(result);
     }
     return (int)set_errno(select_until(self, n, r, w, e, timespec_ns(timeout)));
 }
@@ -347,14 +372,7 @@ EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeou
         return epoll_wait(epfd, events, max, timeout);
     if (!self)
         return REAL(epoll_pwait)(epfd, events, max, timeout, mask);
-    handoff_block_enter(self);
-    int r = -1;
-    uint64_t before;
-    if (mask_begin(self, mask, &before))
-        errno = EINTR;
-    else
-        r = REAL(epoll_pwait)(epfd, events, max, timeout, mask);
-    mask_end(self, before);
-    handoff_block_leave(self);
-    return r;
+    return (int)set_errno(call_masked(
+        self, mask, (long[7]){ SYS_epoll_pwait, epfd, (long)events, max, timeout, (long)mask, 8 },
+        deadline_in(timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC)));
 }

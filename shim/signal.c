@@ -294,9 +294,12 @@ static long wait_for(struct fiber *self, const sigset_t *set, siginfo_t *info,
             uint64_t now = timer_now(), rest = now < end ? end - now : 0;
             left = (struct timespec){ (time_t)(rest / NSEC_PER_SEC), (long)(rest % NSEC_PER_SEC) };
         }
-        r = sys_call(SYS_rt_sigtimedwait, &bits, info, end == TIMER_NEVER ? NULL : &left, 8);
+        r = fiber_call(self, SYS_rt_sigtimedwait, &bits, info, end == TIMER_NEVER ? NULL : &left,
+                       8);
         if (r > 0 ? !signal_is_kick(info) : r != -EINTR || self->handled || cancel_pending(self))
             break;
+        if (r < 0)
+            cancel_point(self); /* disabled: not to be told again */
     }
     self->sigwait = 0;
     handoff_block_leave(self);

@@ -82,7 +82,9 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
     }
     if (flags & MSG_WAITALL) { /* collecting pieces of control data and peeks: the kernel's job */
         handoff_enter(self);
-        r = receive_now(c, flags);
+        r = c->msg ? CALL_RESTART(self, deadline == TIMER_NEVER, SYS_recvmsg, fd, c->msg, flags)
+                   : CALL_RESTART(self, deadline == TIMER_NEVER, SYS_recvfrom, fd, c->buf, c->n,
+                                  flags, NULL, NULL);
         handoff_leave(self);
         return r;
     }
@@ -167,10 +169,10 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 
 static long wait_for_room(struct fiber *self, int fd, uint64_t deadline, bool part)
 {
-    uint64_t look = timer_now() + LOOK_AGAIN;
-    long ready = RESTART(
-        self, deadline == TIMER_NEVER && !part,
-        poller_wait(self, fd, POLLOUT, deadline < look ? deadline : look, PARK_WRITE));
+    uint64_t look = timer_now() + LOOK_AGAIN, end = deadline < look ? deadline : look;
+    long ready = part ? RESTART_PART(self, poller_wait(self, fd, POLLOUT, end, PARK_WRITE))
+                      : RESTART(self, deadline == TIMER_NEVER,
+                                poller_wait(self, fd, POLLOUT, end, PARK_WRITE));
     return ready == -ETIME && look < deadline ? 0 : ready;
 }
 
@@ -195,7 +197,8 @@ static ssize_t send_rest(struct fiber *self, int fd, const char *buf, size_t n, 
         } else if (ready && ++futile == 3) {
             /* Writable, yet no room: a datagram for a full peer that poll does not know of. */
             handoff_enter(self);
-            r = sys_call(SYS_sendto, fd, buf + done, n - done, flags, addr, len);
+            r = CALL_RESTART(self, deadline == TIMER_NEVER, SYS_sendto, fd, buf + done, n - done,
+                             flags, addr, len);
             handoff_leave(self);
             return r;
         }
@@ -312,7 +315,7 @@ static long accept_any(struct fiber *self, int fd, struct sockaddr *addr, sockle
     if (r < 0)
         return timed_out(r);
     handoff_enter(self); /* somebody else may have been faster */
-    r = sys_call(SYS_accept4, fd, addr, len, flags);
+    r = CALL_RESTART(self, deadline == TIMER_NEVER, SYS_accept4, fd, addr, len, flags);
     handoff_leave(self);
     return r;
 }
@@ -358,7 +361,7 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
     }
     if (r == -EOPNOTSUPP) {
         handoff_enter(self);
-        r = sys_call(SYS_connect, fd, addr.__sockaddr__, len);
+        r = CALL_RESTART(self, deadline == TIMER_NEVER, SYS_connect, fd, addr.__sockaddr__, len);
         handoff_leave(self);
     }
     return (int)set_errno(r == -ETIME ? -EINPROGRESS : r);

@@ -6,7 +6,6 @@
 
 #include <limits.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include "arch/syscall.h"
 #include "libc/tcb.h"
 #include "sync/waitq.h"
@@ -65,6 +64,7 @@ EXPORT int pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock
     uint64_t deadline = TIMER_NEVER;
     if (runtime_mode != RUNTIME_ACTIVE)
         return REAL(pthread_clockjoin_np)(thread, result, clock, abstime);
+    fiber_at_cancel_point();
     if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME)
         return EINVAL;
     if (abstime && !deadline_from(clock, abstime, &deadline))
@@ -160,6 +160,7 @@ EXPORT int pthread_setname_np(pthread_t thread, const char *name)
     if (n == sizeof f->name)
         return ERANGE;
     memcpy(f->name, name, n + 1);
+    monitor_show_names();
     if (load_relaxed(&f->flags) & FIBER_MAIN) {
         /* The main thread's name is the process's, whichever worker runs it. */
         long fd = sys_call(SYS_openat, AT_FDCWD, "/proc/self/comm", O_WRONLY | O_CLOEXEC);
@@ -182,9 +183,15 @@ EXPORT int pthread_getname_np(pthread_t thread, char *name, size_t size)
         memcpy(name, f->name, sizeof f->name);
         return 0;
     }
-    /* A thread starts with its creator's name: that of the process. */
+    /* Its creator was no thread of ours: the name of the process. */
     memset(name, 0, size);
-    return sys_call(SYS_prctl, PR_GET_NAME, name) ? EINVAL : 0;
+    long fd = sys_call(SYS_openat, AT_FDCWD, "/proc/self/comm", O_RDONLY | O_CLOEXEC);
+    long n = fd < 0 ? fd : sys_call(SYS_read, fd, name, sizeof f->name);
+    if (fd >= 0)
+        sys_call(SYS_close, fd);
+    if (n > 0)
+        name[n - 1] = 0; /* the end of the line */
+    return n > 0 ? 0 : n < 0 ? (int)-n : EINVAL;
 }
 
 EXPORT pid_t gettid(void)

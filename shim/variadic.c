@@ -164,6 +164,19 @@ EXPORT long syscall(long nr, ...)
     return set_errno(r);
 }
 
+/* A cancellation point of a thread that is libc's: as libc does it. */
+static long direct_call(long nr, long a, long b, long c, long d)
+{
+    struct fiber *self = fiber_self;
+    int type;
+    if (runtime_mode == RUNTIME_DORMANT || (self && load_relaxed(&self->flags) & FIBER_VFORK))
+        return sys_call(nr, a, b, c, d);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    long r = sys_call(nr, a, b, c, d);
+    pthread_setcanceltype(type, NULL);
+    return r;
+}
+
 /* ---- fcntl: waiting for record locks blocks ---- */
 
 EXPORT int fcntl(int fd, int cmd, ...)
@@ -172,13 +185,15 @@ EXPORT int fcntl(int fd, int cmd, ...)
     va_start(ap, cmd);
     void *arg = va_arg(ap, void *);
     va_end(ap);
-    struct fiber *self = fiber_here();
+    bool waits = cmd == F_SETLKW || cmd == F_OFD_SETLKW;
+    struct fiber *self = waits ? fiber_at_cancel_point() : fiber_here();
     if ((cmd == F_SETFL || cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) && fd >= 0)
         fd_unshare(fd);
-    if (!self || (cmd != F_SETLKW && cmd != F_OFD_SETLKW))
-        return (int)set_errno(sys_call(SYS_fcntl, fd, cmd, arg));
+    if (!self || !waits)
+        return (int)set_errno(waits ? direct_call(SYS_fcntl, fd, cmd, (long)arg, 0)
+                                    : sys_call(SYS_fcntl, fd, cmd, arg));
     handoff_block_enter(self);
-    long r = sys_call(SYS_fcntl, fd, cmd, arg);
+    long r = CALL_RESTART(self, true, SYS_fcntl, fd, cmd, arg);
     handoff_block_leave(self);
     return (int)set_errno(r);
 }
@@ -227,12 +242,12 @@ EXPORT int prctl(int option, ...)
 
 static int open_at(int dir, const char *path, int flags, mode_t mode)
 {
-    struct fiber *self = fiber_here();
-    if (self)
-        handoff_enter(self);
-    long fd = sys_call(SYS_openat, dir, path, flags, mode);
-    if (self)
-        handoff_leave(self);
+    struct fiber *self = fiber_at_cancel_point();
+    if (!self)
+        return (int)set_errno(direct_call(SYS_openat, dir, (long)path, flags, mode));
+    handoff_enter(self);
+    long fd = CALL_RESTART(self, true, SYS_openat, dir, path, flags, mode);
+    handoff_leave(self);
     return (int)set_errno(fd);
 }
 

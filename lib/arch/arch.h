@@ -10,6 +10,8 @@
  *   arch_tp_native()             true: the thread pointer is set by an instruction, false: by a
  *                                system call (no fsgsbase)
  *   arch_syscall6                raw system call, -errno on failure, touches neither TLS nor errno
+ *   arch_syscall_unless, arch_leave_syscall
+ *                                a system call that a signal handler can still call off
  *   arch_pause()                 spin-wait hint
  */
 #ifndef ARCH_ARCH_H

@@ -50,6 +50,10 @@ enum park_reason {
         PARK_REASON_COUNT
 };
 
+/* Waits that pthread_cancel(3) does not end: the functions are no cancellation points. */
+#define PARK_NO_POINTS                                                                             \
+    (1u << PARK_MUTEX | 1u << PARK_RWLOCK | 1u << PARK_BARRIER | 1u << PARK_ONCE | 1u << PARK_FUTEX)
+
 #define FIBER_KERNEL  1u  /* parks on its futex word, see above */
 #define FIBER_MAIN    2u  /* the process's first thread */
 #define FIBER_FOREIGN 4u  /* a thread that somebody else made; its struct dies with it */

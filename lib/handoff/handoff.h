@@ -3,6 +3,7 @@
 #ifndef HANDOFF_HANDOFF_H
 #define HANDOFF_HANDOFF_H
 
+#include "arch/syscall.h"
 #include "sched/sched.h"
 
 static inline void handoff_enter(struct fiber *self)
@@ -23,6 +24,24 @@ static inline void handoff_leave(struct fiber *self)
         unlikely(load_relaxed(&self->worker->retake)))
         handoff_wait_turn(self);
 }
+
+/* Between the two, a call that cancellation may end: -EINTR if it was cancelled before it did
+ * anything, or if a signal ended it as the kernel sees fit. */
+static inline long fiber_call_array(struct fiber *self, const long args[7])
+{
+    self->handled = 0;
+    return arch_syscall_unless(&self->attention, ATTENTION_CANCEL, args);
+}
+#define fiber_call(self, ...)                                                                      \
+    fiber_call_array((self), (const long[7]){ FIBER_CALL_LONGS(__VA_ARGS__) })
+#define FIBER_CALL_LONGS(...)                                                                      \
+    sys_pick(__VA_ARGS__, longs_6, longs_5, longs_4, longs_3, longs_2, longs_1, )(__VA_ARGS__)
+#define longs_1(n, a)                (n), (long)(a)
+#define longs_2(n, a, b)             longs_1(n, a), (long)(b)
+#define longs_3(n, a, b, c)          longs_2(n, a, b), (long)(c)
+#define longs_4(n, a, b, c, d)       longs_3(n, a, b, c), (long)(d)
+#define longs_5(n, a, b, c, d, e)    longs_4(n, a, b, c, d), (long)(e)
+#define longs_6(n, a, b, c, d, e, f) longs_5(n, a, b, c, d, e), (long)(f)
 
 /* The same around a call that is known to block long, or that must not be interrupted by a rescue
  * (sched/monitor.c): when requests are in flight on the worker's ring, the fiber moves to a kernel

@@ -95,6 +95,10 @@ int tcb_find(const char **why)
     libc_real.pthread_join = (__typeof__(libc_real.pthread_join))dlsym(RTLD_NEXT, "pthread_join");
     libc_real.pthread_detach = (__typeof__(libc_real.pthread_detach))dlsym(RTLD_NEXT,
                                                                            "pthread_detach");
+    libc_real.pthread_cancel = (__typeof__(libc_real.pthread_cancel))dlsym(RTLD_NEXT,
+                                                                           "pthread_cancel");
+    libc_real.pthread_setcancelstate = (__typeof__(libc_real.pthread_setcancelstate))dlsym(
+        RTLD_NEXT, "pthread_setcancelstate");
     libc_real.pthread_exit = (__typeof__(libc_real.pthread_exit))dlsym(RTLD_NEXT, "pthread_exit");
     libc.allocate_tls = (__typeof__(libc.allocate_tls))private_symbol("_dl_allocate_tls");
     libc.allocate_tls_init = (__typeof__(libc.allocate_tls_init))private_symbol(
@@ -106,8 +110,9 @@ int tcb_find(const char **why)
 
     *why = "libc does not export the functions that make thread-local storage";
     if (!libc_real.pthread_create || !libc_real.pthread_join || !libc_real.pthread_detach ||
-        !libc_real.pthread_exit || !libc.allocate_tls || !libc.allocate_tls_init ||
-        !libc.get_tls_static_info || !libc.call_tls_dtors || !libc.ctype_init)
+        !libc_real.pthread_exit || !libc_real.pthread_cancel || !libc_real.pthread_setcancelstate ||
+        !libc.allocate_tls || !libc.allocate_tls_init || !libc.get_tls_static_info ||
+        !libc.call_tls_dtors || !libc.ctype_init)
         return -ENOSYS;
 
     *why = "libc does not describe the fields of its thread structure";
@@ -144,6 +149,7 @@ int tcb_find(const char **why)
 struct probe {
     const unsigned char *return_address;
     struct robust_head *robust;
+    bool flags_known;
 };
 
 /* Start routine of the one thread that shows how libc sets up and ends a thread. */
@@ -158,6 +164,17 @@ __attribute__((noinline)) static void *probe_main(void *arg)
     char *res;
     memcpy(&res, (char *)arch_tp_get() + libc.resp_offset, sizeof res);
     libc.res_offset = (uintptr_t)res - arch_tp_get();
+    /* Whatever libc does only once for cancellation is done now: its signal handler is installed
+     * before ours, and the unwinder is loaded on a stack that is large enough. The flags must change
+     * as lib/thread/cancel.c believes. */
+    uint32_t *flags = (uint32_t *)(arch_tp_get() + libc.cancel_offset);
+    p->flags_known = *flags == 0;
+    libc_real.pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    p->flags_known &= *flags == (CANCEL_DISABLED | CANCEL_ASYNC);
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
+    libc_real.pthread_cancel((pthread_t)arch_tp_get());
+    p->flags_known &= *flags == (CANCEL_DISABLED | CANCELING | CANCELED);
     return NULL;
 }
 
@@ -186,6 +203,9 @@ static int image_study(const struct probe *p, uintptr_t stack, const char **why)
         return -ENOSYS;
     libc.robust_offset = (uintptr_t)p->robust - tp;
     if (!p->robust || libc.robust_offset + sizeof *p->robust > libc.pthread_size)
+        return -ENOSYS;
+    *why = "libc keeps the state of cancellation elsewhere than expected";
+    if (!p->flags_known)
         return -ENOSYS;
     /* Start routine and cleanup chain belong to the probe; nothing of a thread's past may stay. */
     *why = "the end of libc's thread start routine could not be recognised";
@@ -354,6 +374,13 @@ void tcb_leave_rseq(void)
     char *area = (char *)arch_tp_get() + libc.rseq_offset;
     sys_call(SYS_rseq, area, RSEQ_AREA_SIZE, RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
     *(int32_t *)(area + 4) = -2;
+}
+
+bool tcb_cancelling(uintptr_t tp)
+{
+    /* Set before the signal is sent; the handler adds CANCELED. */
+    uint32_t flags = load_relaxed((_Atomic uint32_t *)(tp + libc.cancel_offset));
+    return (flags & (CANCELING | CANCELED)) == CANCELING;
 }
 
 size_t tcb_cancelhandling(void)

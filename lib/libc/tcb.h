@@ -18,6 +18,8 @@ struct libc_real {
     int (*pthread_join)(pthread_t, void **);
     int (*pthread_detach)(pthread_t);
     void (*pthread_exit)(void *);
+    int (*pthread_cancel)(pthread_t);
+    int (*pthread_setcancelstate)(int, int *);
 };
 extern struct libc_real libc_real;
 
@@ -67,6 +69,15 @@ extern uintptr_t (*tcb_kernel_thread)(void);
 void tcb_wrap_setxid(uintptr_t main_tp, size_t cancelhandling_offset);
 /* After tcb_activate: the offset of cancelhandling in libc's thread structure. */
 size_t tcb_cancelhandling(void);
+/* The bits in it, as tcb_activate found them. */
+#define CANCEL_DISABLED 1u
+#define CANCEL_ASYNC    2u
+#define CANCELING       4u
+#define CANCELED        8u
+#define EXITING         16u
+#define TERMINATED      32u
+/* Whether libc is sending its cancellation signal to the thread with this TCB. */
+bool tcb_cancelling(uintptr_t tp);
 
 /* The kernel tid that libc has noted in the TCB. */
 uint32_t tcb_tid(uintptr_t tp);

@@ -42,7 +42,8 @@ struct request {
     long result;
     uint32_t cqe_flags;
     _Atomic uint32_t pending; /* completions to come before the fiber may go on */
-    bool expired;
+    _Atomic bool expired;
+    bool done;            /* its own completion was taken; a cancellation's may be to come */
     struct request *next; /* in the owner's mail */
 };
 
@@ -288,6 +289,16 @@ static void take_mail(struct worker *w)
     }
 }
 
+/* For its owner to see. */
+static void post_cancel(struct request *q)
+{
+    struct worker *owner = q->owner;
+    lock_acquire(&owner->mail_lock);
+    q->next = owner->mail;
+    owner->mail = q;
+    lock_release(&owner->mail_lock);
+}
+
 /* ---- completing ---- */
 
 static unsigned cq_ready(struct ring *r)
@@ -314,8 +325,14 @@ static int reap(struct ring *r, struct proc *to, int max)
         case TAG_REQUEST:
             q->result = cqe->res;
             q->cqe_flags = cqe->flags;
+            q->done = true;
         }
         r->in_flight--;
+        if (unlikely((data & TAG_MASK) == TAG_CANCEL && cqe->res == -ENOENT && !q->done)) {
+            /* On its way from one of the kernel's queues to another: once more. */
+            post_cancel(q);
+            continue;
+        }
         /* Acquire-release: the last of two completions sees what the other one stored. */
         if (atomic_fetch_sub_explicit(&q->pending, 1, memory_order_acq_rel) == 1) {
             struct fiber *f = q->fiber;
@@ -425,21 +442,20 @@ static void expire(struct worker *w, void *arg)
 {
     struct request *q = arg;
     uint32_t pending = load_relaxed(&q->pending);
+    /* A deadline and an interruption may come together: one of them is enough. */
+    if (atomic_exchange_explicit(&q->expired, true, memory_order_relaxed))
+        return;
     do {
         if (!pending)
             return; /* completed; about to run */
     } while (!atomic_compare_exchange_weak_explicit(&q->pending, &pending, pending + 1,
                                                     memory_order_acq_rel, memory_order_relaxed));
-    q->expired = true;
     struct worker *owner = q->owner;
     if (owner == w) {
         prepare_cancel(w, q);
         return;
     }
-    lock_acquire(&owner->mail_lock);
-    q->next = owner->mail;
-    owner->mail = q;
-    lock_release(&owner->mail_lock);
+    post_cancel(q);
     atomic_fetch_or_explicit(&owner->wake, WAKE_MAIL, memory_order_release);
     uring_wake(owner);
 }
@@ -486,7 +502,7 @@ static long uring_io(struct fiber *self, struct io *io, uint64_t deadline)
     bool early = fiber_park_interruptible(self, io->reason, &q, NULL, &q, deadline, expire);
     runtime_leave(self);
     io->more = q.cqe_flags & IORING_CQE_F_SOCK_NONEMPTY;
-    if (q.expired && (q.result == -ECANCELED || q.result == -EINTR))
+    if (load_relaxed(&q.expired) && (q.result == -ECANCELED || q.result == -EINTR))
         return early ? -EINTR : -ETIME;
     return q.result;
 }

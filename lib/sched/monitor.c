@@ -25,6 +25,7 @@
 #include <linux/membarrier.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include "arch/syscall.h"
 #include "base/log.h"
@@ -36,7 +37,8 @@
 #define IDLE_BEFORE_SLEEP  (100 * NSEC_PER_MSEC)
 #define BLOCKED_AFTER      NSEC_PER_MSEC
 #define BUSY_AFTER         (10 * NSEC_PER_MSEC)
-/* libc keeps this number from programs for its own cancellation, which raddle replaces. */
+/* libc keeps this number from programs for its own cancellation, which raddle replaces for fibers;
+ * for threads that stay libc's, on_rescue calls libc's handler. */
 #define RESCUE_SIGNAL      32
 #define KERNEL_SA_RESTORER 0x04000000
 
@@ -44,6 +46,8 @@ static struct {
     _Atomic uint32_t word;   /* changes when it is kicked */
     _Atomic uint32_t asleep; /* deeply */
     uint32_t pid;
+    void (*libc_handler)(int, siginfo_t *, void *); /* of RESCUE_SIGNAL */
+    char process[16];                               /* name */
 } monitor;
 
 void monitor_kick(void)
@@ -88,11 +92,13 @@ static void rescue(struct worker *w)
 /* On the stuck worker's kernel thread, interrupting the program. */
 static void on_rescue(int sig, siginfo_t *info, void *context)
 {
-    (void)sig;
-    (void)info;
     struct fiber *self = fiber_self;
-    if (!self || load_relaxed(&self->flags) & FIBER_DIRECT)
+    if (!self || load_relaxed(&self->flags) & FIBER_DIRECT) {
+        /* libc cancels a thread of its own. */
+        if (monitor.libc_handler && tcb_cancelling(arch_tp_get()))
+            monitor.libc_handler(sig, info, context);
         return;
+    }
     struct worker *w = self->worker;
     if (load_relaxed(&w->in_runtime))
         return; /* it will look by itself */
@@ -111,18 +117,50 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
         else if (signals)
             store_relaxed(&w->signals, 1); /* so that we are called again */
     }
-    if (load_relaxed(&self->attention) & ATTENTION_CANCEL &&
-        sched_signal_ops.may_interrupt(context))
-        sched_cancel_anywhere(self);
+    if (load_relaxed(&self->attention) & ATTENTION_CANCEL)
+        sched_cancel_ops.arrived(self, context);
 }
 
-void (*sched_cancel_anywhere)(struct fiber *self);
+struct sched_cancel_ops sched_cancel_ops;
 
 void sched_cancel_running(struct fiber *f)
 {
     struct worker *w = f->worker; /* as of when it last ran; workers are never unmapped */
     if (w && load_relaxed(&w->cur) == f)
         sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+}
+
+/* ---- names in /proc/self/task ----
+ *
+ * A kernel thread is given the name of a fiber that it ran at two looks in a row, and the process's
+ * when it runs one without a name: nothing is done at a switch. Kernel thread 0 keeps its name, which
+ * is that of the process. */
+
+static _Atomic bool names; /* some fiber has one */
+
+void monitor_show_names(void)
+{
+    store_relaxed(&names, true);
+}
+
+static void show_name(struct worker *w)
+{
+    struct fiber *f = load_relaxed(&w->cur), *before = w->seen;
+    w->seen = f;
+    if (!f || f != before || w->ktid == monitor.pid)
+        return;
+    char now[16], path[64];
+    memcpy(now, f->name[0] ? f->name : monitor.process, sizeof now);
+    now[15] = 0;
+    if (!strcmp(now, w->shown[0] ? w->shown : monitor.process))
+        return;
+    memcpy(w->shown, now, sizeof now);
+    log_format(path, sizeof path, "/proc/self/task/%u/comm", w->ktid);
+    long fd = sys_call(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    sys_call(SYS_write, fd, now, strlen(now));
+    sys_call(SYS_close, fd);
 }
 
 /* Lone fiber in the next slot of a proc whose holder does not get to it. */
@@ -190,10 +228,13 @@ static bool look_at_proc(struct proc *p, uint64_t now)
  * by a signal on its way out of our code, and has not come back since. */
 static void look_at_rings(void)
 {
-    for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
+    for (struct worker *w = load_acquire(&sched.workers); w; w = w->all) {
+        if (unlikely(load_relaxed(&names)))
+            show_name(w);
         if (load_relaxed(&w->cur) && !load_relaxed(&w->in_runtime) &&
             (load_relaxed(&w->signals) || (!w->proc && !w->blocker && sched_poller->stuck(w))))
             rescue(w);
+    }
 }
 
 static void *monitor_main(void *arg)
@@ -253,8 +294,10 @@ static void *monitor_main(void *arg)
 
 int monitor_start(void)
 {
+    static void (*libc_handler)(int, siginfo_t *, void *);
     memset(&monitor, 0, sizeof monitor);
     monitor.pid = (uint32_t)sys_call(SYS_getpid);
+    sys_call(SYS_prctl, PR_GET_NAME, monitor.process);
     sched.membarrier = sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ==
                        0;
 
@@ -264,8 +307,14 @@ int monitor_start(void)
         unsigned long flags;
         void (*restorer)(void);
         uint64_t mask;
-    } action = { on_rescue, SA_RESTART | SA_SIGINFO | KERNEL_SA_RESTORER, arch_sigreturn, ~0ull };
-    sys_call(SYS_rt_sigaction, RESCUE_SIGNAL, &action, NULL, 8);
+    } action = { on_rescue, SA_RESTART | SA_SIGINFO | KERNEL_SA_RESTORER, arch_sigreturn, ~0ull },
+      libc_action = { 0 };
+    sys_call(SYS_rt_sigaction, RESCUE_SIGNAL, &action, &libc_action, 8);
+    /* tcb_activate has made libc install its own; never again after this. In a fork's child that
+     * becomes active it is ours already. */
+    if (libc_action.handler && libc_action.handler != on_rescue)
+        libc_handler = libc_action.handler;
+    monitor.libc_handler = libc_handler;
 
     pthread_t thread;
     pthread_attr_t attr;

@@ -161,7 +161,9 @@ bool fiber_park_interruptible(struct fiber *self, enum park_reason reason, const
     self->handled = 0;
     store_release(&self->interruption, &i); /* partner: the exchange in fiber_interrupt */
     fence_compiler();                       /* partner: the barrier of whoever set attention */
-    if (unlikely(load_relaxed(&self->attention) & (ATTENTION_SIGNAL | ATTENTION_CANCEL)) &&
+    uint32_t looks = PARK_NO_POINTS >> reason & 1 ? ATTENTION_SIGNAL
+                                                  : ATTENTION_SIGNAL | ATTENTION_CANCEL;
+    if (unlikely(load_relaxed(&self->attention) & looks) &&
         cas_acquire(&self->interruption, &mine, &busy)) {
         /* Interrupted before it parked, by what came since the program made the call. */
         struct interrupt_now e = { { post, expire, arg }, self };

@@ -69,6 +69,9 @@ struct worker {
     _Atomic uint32_t alive;
     struct lock mail_lock; /* requests to cancel, from other workers */
     void *mail;
+    /* the monitor's notes: whom it saw last, and the name that the kernel has */
+    struct fiber *seen;
+    char shown[16];
 } __attribute__((aligned(CACHE_LINE)));
 
 struct sched {
@@ -151,9 +154,15 @@ struct sched_signal_ops {
 };
 extern struct sched_signal_ops sched_signal_ops;
 
-/* Set by lib/thread: in a signal handler over the program's code, ends a fiber that was cancelled and
- * asked for that at any point; else returns. */
-extern void (*sched_cancel_anywhere)(struct fiber *self);
+/* What lib/thread adds for fibers with ATTENTION_CANCEL. */
+struct sched_cancel_ops {
+    /* In a signal handler, outside the runtime: calls a blocking system call off, or does not return
+     * if the fiber may be cancelled anywhere and the handler interrupted the program's code. */
+    void (*arrived)(struct fiber *self, void *ucontext);
+    /* Whether the fiber may be cancelled anywhere, and has been. */
+    bool (*anywhere)(struct fiber *self);
+};
+extern struct sched_cancel_ops sched_cancel_ops;
 /* Interrupts the fiber's kernel thread for that, if it runs. */
 void sched_cancel_running(struct fiber *f);
 
@@ -255,6 +264,7 @@ int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber)
 int worker_start(struct proc *p);
 struct worker *worker_make(void);
 int monitor_start(void);
+void monitor_show_names(void);
 void monitor_kick(void);
 void share_start(void);
 void share_look(uint64_t now);

@@ -79,6 +79,12 @@ void worker_take_signals(struct fiber *self)
     }
     if (load_relaxed(&self->attention) & ATTENTION_SIGNAL)
         sched_signal_ops.deliver(self);
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_CANCEL) &&
+        sched_cancel_ops.anywhere(self)) {
+        /* Not here, where unwinding would leave our own things undone: the monitor comes back. */
+        store_relaxed(&self->worker->signals, 1);
+        monitor_kick();
+    }
 }
 
 static bool on_alternate_stack(const struct fiber *self, uintptr_t sp)

@@ -268,13 +268,34 @@ bool deadline_from(clockid_t clock, const struct timespec *abs, uint64_t *deadli
 
 /* ---- foreign threads ---- */
 
-static pthread_key_t adopted_key;
 static bool started;
 
 static void adopted_gone(void *arg)
 {
     fiber_self = NULL;
     munmap(arg, 4096);
+}
+
+extern int __cxa_thread_atexit_impl(void (*gone)(void *), void *arg, void *dso);
+extern void *__dso_handle;
+
+/* When the thread ends f goes. A key is made only when there is such a thread: the program may want all
+ * of them. Its destructor may run before the program's, which may adopt the thread again; that is what
+ * thread_local destructors, which run only once, are too early for. */
+static void when_gone(struct fiber *f)
+{
+    static _Atomic uint64_t made; /* the key + 1 */
+    uint64_t key = load_acquire(&made), none = 0;
+    pthread_key_t mine;
+    if (!key && !pthread_key_create(&mine, adopted_gone)) {
+        key = mine + 1ull;
+        if (!cas_seq(&made, &none, key)) {
+            pthread_key_delete(mine);
+            key = none;
+        }
+    }
+    if (!key || pthread_setspecific((pthread_key_t)(key - 1), f))
+        __cxa_thread_atexit_impl(adopted_gone, f, &__dso_handle);
 }
 
 /* A kernel thread that we did not make (SIGEV_THREAD, aio, a scheduler stack running a signal
@@ -288,15 +309,13 @@ struct fiber *fiber_current_slow(void)
     f->tid = (uint32_t)sys_call(SYS_gettid);
     store_relaxed(&f->flags, FIBER_KERNEL | FIBER_FOREIGN);
     fiber_self = f;
-    /* Before the library's constructor there is no key yet; only main can come so early. */
+    /* Before the library's constructor only main can come here, which is adopted once more there. */
     if (started)
-        pthread_setspecific(adopted_key, f);
+        when_gone(f);
     return f;
 }
 
-int waitq_start(void)
+void waitq_start(void)
 {
-    int err = pthread_key_create(&adopted_key, adopted_gone);
-    started = !err;
-    return err;
+    started = true;
 }

@@ -80,7 +80,7 @@ void waitq_lock(struct fiber *self, struct bucket *b);
 void waitq_unlock_and_wake(struct fiber *self, struct bucket *b, struct wake_list *l);
 
 /* In the constructor: once per process. */
-int waitq_start(void);
+void waitq_start(void);
 void waitq_after_fork(void);
 
 /* Converts an absolute time of a clock to ns of CLOCK_MONOTONIC. False: invalid nanoseconds. */

@@ -8,8 +8,10 @@
  * dropped there when cancellation is disabled, and set again when it is enabled.
  *
  * A wait that was answered before the interruption wins: nothing that was transferred is lost.
- * With the asynchronous type a fiber that computes is interrupted by a signal and unwinds from there. A
- * deferred one in a call of libc's that blocks its kernel thread notices when that returns.
+ * A fiber in a system call that blocks its kernel thread is interrupted by a signal: libc's own calls
+ * make the type asynchronous for their time and unwind from there, ours (fiber_call, handoff.h) are
+ * called off if nothing was done yet. With the asynchronous type a fiber that computes unwinds from
+ * wherever the signal finds the program's code; if it finds ours, the monitor sends it again.
  *
  * Called on the program's stacks, outside the runtime, with no lock of ours. */
 #include <errno.h>
@@ -19,13 +21,7 @@
 #include "sched/sched.h"
 #include "thread/internal.h"
 
-/* glibc's bits of cancelhandling. */
-#define CANCEL_DISABLED 1u
-#define CANCEL_ASYNC    2u
-#define CANCELED        8u
-#define EXITING         16u
-#define TERMINATED      32u
-#define DECISIVE        (CANCEL_DISABLED | CANCELED | EXITING | TERMINATED)
+#define DECISIVE (CANCEL_DISABLED | CANCELED | EXITING | TERMINATED)
 
 static _Atomic uint32_t *flags_of(struct fiber *f)
 {
@@ -53,10 +49,19 @@ void cancel_enabled(struct fiber *self)
         atomic_fetch_or_explicit(&self->attention, ATTENTION_CANCEL, memory_order_relaxed);
 }
 
-static void cancel_anywhere(struct fiber *self)
+static bool cancel_anywhere(struct fiber *self)
 {
-    if ((load_relaxed(flags_of(self)) & (DECISIVE | CANCEL_ASYNC)) != (CANCELED | CANCEL_ASYNC))
+    return (load_relaxed(flags_of(self)) & (DECISIVE | CANCEL_ASYNC)) == (CANCELED | CANCEL_ASYNC);
+}
+
+static void cancel_arrived(struct fiber *self, void *context)
+{
+    if ((cancel_pending(self) && arch_leave_syscall(context)) || !cancel_anywhere(self))
         return;
+    if (!sched_signal_ops.may_interrupt(context)) {
+        store_relaxed(&self->worker->signals, 1); /* so that the monitor sends us again */
+        return;
+    }
     /* The handler's frame is left for good: its mask must not stay. */
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &self->sigmask, NULL, 8);
     pthread_testcancel();
@@ -64,7 +69,7 @@ static void cancel_anywhere(struct fiber *self)
 
 void cancel_init(void)
 {
-    sched_cancel_anywhere = cancel_anywhere;
+    sched_cancel_ops = (struct sched_cancel_ops){ cancel_arrived, cancel_anywhere };
 }
 
 int thread_cancel(pthread_t thread)

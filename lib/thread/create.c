@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include "arch/syscall.h"
 #include "base/option.h"
 #include "libc/tcb.h"
@@ -17,7 +18,6 @@
 
 /* libc's ABI of cleanup handlers (pthread.h keeps it for old compilers). */
 extern void __pthread_register_cancel(__pthread_unwind_buf_t *buf);
-extern void __pthread_unregister_cancel(__pthread_unwind_buf_t *buf);
 _Noreturn extern void __pthread_unwind_next(__pthread_unwind_buf_t *buf);
 
 /* libc's unwind buffer begins with the part of a jmp_buf that __sigsetjmp fills without a mask. */
@@ -26,16 +26,27 @@ union unwind_frame {
     struct __jmp_buf_tag jump[1];
 };
 
-static __attribute__((noinline)) void run_start(struct fiber *self)
+/* Unwinding was stopped here by pthread_exit or cancellation. */
+static void unwound(struct fiber *self)
+{
+    if (!self->exiting)
+        self->result = PTHREAD_CANCELED;
+    store_relaxed(&self->in_syscall, 0); /* it may have been in one, or several */
+}
+
+/* The frame stays until the destructors have run: they may be left by pthread_exit or cancellation
+ * too, and then the rest of them runs. */
+static __attribute__((noinline)) void run_thread(struct fiber *self)
 {
     union unwind_frame frame;
     if (__sigsetjmp(frame.jump, 0) == 0) {
         __pthread_register_cancel(&frame.buf);
         void *result = self->start(self->arg);
         self->result = self->c11 ? (void *)(intptr_t)(int)(intptr_t)result : result;
-    } else if (!fiber_self->exiting) {
-        fiber_self->result = PTHREAD_CANCELED;
+    } else {
+        unwound(fiber_self);
     }
+    tcb_end();
 }
 
 static void entry(void)
@@ -44,8 +55,7 @@ static void entry(void)
     worker_run_post(self->worker);
     runtime_leave(self);
     tcb_begin();
-    run_start(self);
-    tcb_end();
+    run_thread(self);
     thread_finish(self);
 }
 
@@ -103,6 +113,7 @@ int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(
     *thread = (pthread_t)f->tp; /* before the fiber can run: it may look at it */
     thread_count(1);
     struct fiber *self = fiber_current();
+    memcpy(f->name, self->name, sizeof f->name);
     struct worker *w = runtime_enter(self);
     fiber_start(w, f);
     runtime_leave(self);
@@ -120,21 +131,20 @@ _Noreturn void thread_exit(void *result)
     __builtin_unreachable();
 }
 
-int thread_run_main(int (*main)(int, char **, char **), int argc, char **argv, char **envp)
+_Noreturn void thread_run_main(int (*main)(int, char **, char **), int argc, char **argv,
+                               char **envp)
 {
     union unwind_frame frame;
     if (__sigsetjmp(frame.jump, 0) == 0) {
         __pthread_register_cancel(&frame.buf);
-        int status = main(argc, argv, envp);
-        __pthread_unregister_cancel(&frame.buf);
-        return status;
+        /* Here and not after our return, so that pthread_exit in a handler of atexit's ends here. */
+        exit(main(argc, argv, envp));
     }
     /* The main thread called pthread_exit, or was cancelled. */
     struct fiber *self = fiber_self;
-    if (runtime_mode == RUNTIME_DIRECT || !self)
+    if (runtime_mode != RUNTIME_ACTIVE || !self)
         __pthread_unwind_next(&frame.buf); /* libc ends its own threads */
-    if (!self->exiting)
-        self->result = PTHREAD_CANCELED;
+    unwound(self);
     tcb_end_data();
     thread_finish(self);
 }

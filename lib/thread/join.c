@@ -98,17 +98,17 @@ int thread_join(pthread_t thread, void **result, uint64_t deadline)
     if (!f || load_relaxed(&f->flags) & (FIBER_FOREIGN | FIBER_BOUND))
         return -ENOTSUP;
     if (f == self)
-        return -EDEADLK;
+        return deadline == 0 ? -EBUSY : -EDEADLK;
 again:
     runtime_enter(self);
     lock_acquire(&f->lock);
     int err = 0;
-    if (f->detached || f->joiner)
+    if (!f->ended && deadline == 0)
+        err = -EBUSY; /* as libc, before anything that is wrong */
+    else if (f->detached || f->joiner)
         err = -EINVAL;
     else if (!f->ended && self->joiner == f)
         err = -EDEADLK; /* it waits for us */
-    else if (!f->ended && deadline == 0)
-        err = -EBUSY;
     if (err || f->ended) {
         lock_release(&f->lock);
     } else {

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include "arch/syscall.h"
 #include "base/log.h"
 #include "base/option.h"
@@ -34,8 +35,7 @@ void runtime_init(void)
     fiber_self = &main_fiber;
     store_relaxed(&fiber_live, 1);
     tcb_find(&layout_problem);
-    if (waitq_start())
-        layout_problem = "no thread-specific data key left";
+    waitq_start();
     /* Sanitizers keep accounts of their own of every thread's stack and TLS. */
     if (dlsym(RTLD_DEFAULT, "__asan_init") || dlsym(RTLD_DEFAULT, "__tsan_init") ||
         dlsym(RTLD_DEFAULT, "__msan_init") || dlsym(RTLD_DEFAULT, "__hwasan_init"))
@@ -123,6 +123,7 @@ void runtime_activate(void)
     tcb_kernel_thread = kernel_thread;
     cancel_init();
     tcb_wrap_setxid(main_fiber.tp, tcb_cancelhandling());
+    sys_call(SYS_prctl, PR_GET_NAME, main_fiber.name);
     if (first)
         atomic_fetch_and_explicit(&self->flags, ~FIBER_KERNEL, memory_order_relaxed);
     runtime_mode = RUNTIME_ACTIVE;

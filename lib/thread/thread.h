@@ -48,7 +48,9 @@ void cancel_enabled(struct fiber *self);
 /* pthread_exit(3): unwinds the stack, running cleanup handlers and destructors. */
 _Noreturn void thread_exit(void *result);
 
-/* Runs main inside a frame that pthread_exit from the main thread unwinds to. */
-int thread_run_main(int (*main)(int, char **, char **), int argc, char **argv, char **envp);
+/* Runs main, and exit with what it returns, inside a frame that pthread_exit from the main thread
+ * unwinds to. */
+_Noreturn void thread_run_main(int (*main)(int, char **, char **), int argc, char **argv,
+                               char **envp);
 
 #endif

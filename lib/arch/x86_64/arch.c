@@ -35,6 +35,18 @@ const void *arch_context_pc(const void *ucontext)
     return (const void *)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
 }
 
+/* cancel.S */
+extern const char arch_unless_begin[], arch_unless_end[], arch_unless_bail[];
+
+bool arch_leave_syscall(void *ucontext)
+{
+    greg_t *pc = &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
+    if (*pc < (greg_t)arch_unless_begin || *pc >= (greg_t)arch_unless_end)
+        return false;
+    *pc = (greg_t)arch_unless_bail;
+    return true;
+}
+
 void arch_tp_set(uintptr_t tp)
 {
     if (arch_tp_native())

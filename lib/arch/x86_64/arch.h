@@ -49,6 +49,12 @@ static inline bool arch_after_syscall(const void *pc)
     return code[-2] == 0x0f && code[-1] == 0x05;
 }
 
+/* A system call (args[0] its number) that is not made, -EINTR, when *word has one of bits. */
+long arch_syscall_unless(const _Atomic uint32_t *word, uint32_t bits, const long args[7]);
+/* In a signal handler: if it interrupted that call before it did anything, makes it return -EINTR
+ * when the handler returns. False: something else was interrupted, or it has a result. */
+bool arch_leave_syscall(void *ucontext);
+
 /* Return address of signal handlers that are installed with the raw system call. */
 void arch_sigreturn(void);
 
