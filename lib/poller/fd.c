@@ -4,7 +4,10 @@
  * the judge (a socket call on something else answers ENOTSOCK, and the hint is dropped). O_NONBLOCK
  * is asked for each time before a fiber waits, because any process that shares the description may
  * change it; except for connections that we accepted and that nobody shares (FD_BLOCKING), which
- * lose that mark when they are duplicated, passed on, changed, or a process is made. The table is address space for 2^20 descriptors, committed as they are used.
+ * lose that mark when they are duplicated, passed on, changed, or a process is made. The same holds for
+ * files that open() gave (FD_PRIVATE): as long as they have the mark, whoever holds fd_info.position is
+ * the only one to move the file position; that lets a transfer that takes several steps be one.
+ * The table is address space for 2^20 descriptors, committed as they are used.
  *
  * Called by fibers, outside the runtime. */
 #include "poller/poller.h"
@@ -62,6 +65,11 @@ enum fd_kind fd_classify(int fd)
         kind = FD_PIPE;
     } else if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) || S_ISDIR(st.st_mode)) {
         kind = FD_FILE;
+        long flags = sys_call(SYS_fcntl, fd, F_GETFL);
+        if (S_ISREG(st.st_mode) && flags >= 0) {
+            hints |= (flags & O_DIRECT ? FD_DIRECT : 0) | (flags & O_DSYNC ? FD_SYNC : 0);
+            hints |= info ? load_relaxed(&info->hints) & FD_PRIVATE : 0;
+        }
     } else {
         kind = FD_OTHER;
     }
@@ -75,8 +83,10 @@ enum fd_kind fd_classify(int fd)
 void fd_forget(int fd)
 {
     struct fd_info *info = fd_table ? fd_info(fd) : NULL;
-    if (info && load_relaxed(&info->kind) != FD_UNKNOWN)
+    if (info && (load_relaxed(&info->kind) != FD_UNKNOWN || load_relaxed(&info->hints))) {
         store_relaxed(&info->kind, FD_UNKNOWN);
+        store_relaxed(&info->hints, 0);
+    }
 }
 
 /* A socket timeout was set: the descriptor may have duplicates, so all sockets are looked at anew. */
@@ -92,6 +102,23 @@ void fd_forget_timeouts(void)
     }
 }
 
+static void note_highest(int fd)
+{
+    uint32_t most = load_relaxed(&highest);
+    while ((uint32_t)fd > most && !cas_release(&highest, &most, (uint32_t)fd))
+        ;
+}
+
+void fd_opened(int fd)
+{
+    struct fd_info *info = fd_table ? fd_info(fd) : NULL;
+    if (!info)
+        return;
+    store_relaxed(&info->kind, FD_UNKNOWN);
+    store_relaxed(&info->hints, FD_PRIVATE);
+    note_highest(fd);
+}
+
 void fd_accepted(int fd, int listener, int flags)
 {
     struct fd_info *info = fd_info(fd), *from = fd_info(listener);
@@ -103,20 +130,30 @@ void fd_accepted(int fd, int listener, int flags)
         hints |= FD_BLOCKING;
     store_relaxed(&info->hints, hints);
     store_relaxed(&info->kind, FD_SOCKET);
-    uint32_t most = load_relaxed(&highest);
-    while ((uint32_t)fd > most && !cas_release(&highest, &most, (uint32_t)fd))
-        ;
+    note_highest(fd);
 }
 
 void fd_unshare(int fd)
 {
-    if (!fd_table)
+    /* A vfork child has descriptors of its own, and may not wait for anybody. */
+    if (!fd_table || (fiber_self && load_relaxed(&fiber_self->flags) & FIBER_VFORK))
         return;
     int first = fd < 0 ? 0 : fd, last = fd < 0 ? (int)load_relaxed(&highest) : fd;
-    for (int i = first; i <= last && i < FD_TABLE_SIZE; i++)
-        if (load_relaxed(&fd_table[i].hints) & FD_BLOCKING)
-            atomic_fetch_and_explicit(&fd_table[i].hints, (uint8_t)~FD_BLOCKING,
-                                      memory_order_relaxed);
+    for (int i = first; i <= last && i < FD_TABLE_SIZE; i++) {
+        uint8_t hints = load_relaxed(&fd_table[i].hints);
+        if (!(hints & (FD_BLOCKING | FD_PRIVATE)))
+            continue;
+        atomic_fetch_and_explicit(&fd_table[i].hints, (uint8_t) ~(FD_BLOCKING | FD_PRIVATE),
+                                  memory_order_seq_cst);
+        /* A transfer that has begun ends alone: it takes no longer than a disk. Sequentially
+         * consistent: whoever takes the position after this sees that the mark is gone. (In a fork's
+         * child nobody is left who would end it.) */
+        while (hints & FD_PRIVATE && load_seq(&fd_table[i].position) && load_relaxed(&sched.active))
+            if (fiber_self)
+                fiber_yield(fiber_self);
+            else
+                sys_call(SYS_sched_yield);
+    }
 }
 
 bool fd_nonblocking(int fd)

@@ -1,25 +1,40 @@
 /* Waiting on descriptors: what the shim calls, and what a backend must give.
  *
- * Two backends implement this: uring.c (one ring per worker) and epoll.c (one descriptor for the
+ * Two backends implement this: uring*.c (one ring per worker) and epoll.c (one descriptor for the
  * process). A backend gives the scheduler's half (struct poller_ops, sched/sched.h) and io(). */
 #ifndef POLLER_POLLER_H
 #define POLLER_POLLER_H
 
 #include "sched/sched.h"
 
-enum io_kind { IO_POLL, IO_READ, IO_READV, IO_RECV, IO_RECVMSG, IO_ACCEPT, IO_CONNECT };
+enum io_kind {
+    IO_POLL,
+    IO_READ,
+    IO_READV,
+    IO_WRITE,
+    IO_FSYNC,
+    IO_SYNC_RANGE,
+    IO_WAITID,
+    IO_RECV,
+    IO_RECVMSG,
+    IO_ACCEPT,
+    IO_CONNECT,
+};
 
 /* One operation that may wait. */
 struct io {
     enum io_kind kind;
     enum park_reason reason;
-    int fd;
+    int fd;          /* WAITID: the id, a process or group */
     void *addr;      /* buffer, iovec array, msghdr or sockaddr */
-    uint32_t len;    /* bytes, or number of iovecs */
-    uint64_t offset; /* READ(V): file position, -1 for none; ACCEPT: socklen_t * */
-    uint32_t flags;  /* MSG_*, SOCK_*, or poll events */
+    uint32_t len;    /* bytes, or number of iovecs; WAITID: the type of id */
+    uint64_t offset; /* READ(V), WRITE: file position, -1 for the description's own, or none;
+                      * ACCEPT: socklen_t *; WAITID: siginfo_t * */
+    uint32_t flags;  /* MSG_*, SOCK_*, poll events, or the options of fsync or waitid */
     bool tried;      /* just found not ready: wait first */
-    bool more;       /* result: the kernel says that more is there already */
+    bool
+        steady; /* a signal or a cancellation does not end it, as with a disk natively; no deadline */
+    bool more; /* result: the kernel says that more is there already */
 };
 
 struct poller_backend {
@@ -64,11 +79,17 @@ enum fd_kind { FD_UNKNOWN, FD_SOCKET, FD_PIPE, FD_FILE, FD_OTHER };
 /* A socket that this process accepted without O_NONBLOCK and that nobody else can have changed: its
  * description was not duplicated, passed on, or shared by a fork since. */
 #define FD_BLOCKING 4u
+/* A file that open() of ours opened in this process, under the same conditions: nobody else moves its
+ * position. */
+#define FD_PRIVATE 8u
+#define FD_DIRECT  16u /* a file with O_DIRECT: a try without waiting would wait */
+#define FD_SYNC    32u /* a file with O_SYNC or O_DSYNC: each write waits for the disk */
 
 struct fd_info {
     _Atomic uint16_t unsubmitted; /* prepared requests that name this number */
     _Atomic uint8_t kind;
     _Atomic uint8_t hints;
+    _Atomic uint32_t position; /* 0 free, 1 held, 2 held with waiters: see shim/file.c */
 };
 
 #define FD_TABLE_SIZE (1 << 20)
@@ -84,6 +105,8 @@ enum fd_kind fd_classify(int fd);
 void fd_forget(int fd);
 /* A connection was accepted from listener with these SOCK_ flags. */
 void fd_accepted(int fd, int listener, int flags);
+/* open() gave this descriptor. */
+void fd_opened(int fd);
 /* O_NONBLOCK of fd may change, or its description gets another owner; fd < 0: of all. */
 void fd_unshare(int fd);
 void fd_forget_timeouts(void);

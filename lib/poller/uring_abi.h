@@ -24,6 +24,7 @@
 #ifndef IORING_SQ_TASKRUN
 #define IORING_SQ_TASKRUN (1u << 2)
 #endif
+#define URING_OP_WAITID         50
 #define URING_OP_FUTEX_WAIT     51
 #define URING_FUTEX2_SIZE_U32   2
 #define URING_FUTEX2_PRIVATE    128

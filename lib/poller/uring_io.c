@@ -1,0 +1,125 @@
+/* Operations on the ring, from the fiber's side: prepare, park, and what the result means.
+ *
+ * A request names a descriptor by number until the kernel has taken it; fd_info.unsubmitted counts
+ * those, and uring_closing makes them reach the kernel before the number can mean another file.
+ * Called on fibers' stacks; expire on scheduler stacks as well. */
+#include "poller/uring.h"
+
+#include <errno.h>
+#include "poller/uring_abi.h"
+
+/* The deadline passed: cancel, on the ring that has the request. The fiber goes on when both the
+ * request's and the cancellation's completion are there, so neither can meet a reused address. */
+static void expire(struct worker *w, void *arg)
+{
+    struct request *q = arg;
+    uint32_t pending = load_relaxed(&q->pending);
+    /* A deadline and an interruption may come together: one of them is enough. */
+    if (atomic_exchange_explicit(&q->expired, true, memory_order_relaxed))
+        return;
+    do {
+        if (!pending)
+            return; /* completed; about to run */
+    } while (!atomic_compare_exchange_weak_explicit(&q->pending, &pending, pending + 1,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    struct worker *owner = q->owner;
+    if (owner == w) {
+        uring_cancel(w, q);
+        return;
+    }
+    uring_post_cancel(q);
+    atomic_fetch_or_explicit(&owner->wake, WAKE_MAIL, memory_order_release);
+    uring_wake(owner);
+}
+
+static void name_fd(struct ring *r, int fd)
+{
+    struct fd_info *info = fd_info(fd);
+    if (info) {
+        add_relaxed(&info->unsubmitted, 1);
+        r->prepared_fd[r->nprepared++] = fd;
+    }
+}
+
+static void prepare(struct io_uring_sqe *sqe, const struct io *io)
+{
+    switch (io->kind) {
+    case IO_POLL:
+        io_uring_prep_poll_add(sqe, io->fd, io->flags);
+        break;
+    case IO_READ:
+        io_uring_prep_read(sqe, io->fd, io->addr, io->len, io->offset);
+        break;
+    case IO_READV:
+        io_uring_prep_readv(sqe, io->fd, io->addr, io->len, io->offset);
+        break;
+    case IO_WRITE:
+        io_uring_prep_write(sqe, io->fd, io->addr, io->len, io->offset);
+        break;
+    case IO_FSYNC:
+        io_uring_prep_fsync(sqe, io->fd, io->flags);
+        break;
+    case IO_SYNC_RANGE:
+        io_uring_prep_sync_file_range(sqe, io->fd, io->len, io->offset, (int)io->flags);
+        break;
+    case IO_WAITID:
+        io_uring_prep_rw(URING_OP_WAITID, sqe, io->fd, NULL, io->len, io->offset);
+        sqe->file_index = io->flags;
+        break;
+    case IO_RECV:
+        io_uring_prep_recv(sqe, io->fd, io->addr, io->len, (int)io->flags);
+        sqe->ioprio = io->tried ? IORING_RECVSEND_POLL_FIRST : 0;
+        break;
+    case IO_RECVMSG:
+        io_uring_prep_recvmsg(sqe, io->fd, io->addr, io->flags);
+        sqe->ioprio = io->tried ? IORING_RECVSEND_POLL_FIRST : 0;
+        break;
+    case IO_ACCEPT:
+        io_uring_prep_accept(sqe, io->fd, io->addr, (socklen_t *)(uintptr_t)io->offset,
+                             (int)io->flags);
+        break;
+    case IO_CONNECT:
+        io_uring_prep_connect(sqe, io->fd, io->addr, io->len);
+        break;
+    }
+}
+
+long uring_io(struct fiber *self, struct io *io, uint64_t deadline)
+{
+    if (io->kind == IO_WAITID && !uring_knows(URING_OP_WAITID))
+        return -EOPNOTSUPP;
+    struct worker *w = runtime_enter(self);
+    struct request q = { .fiber = self, .owner = w, .pending = 1 };
+    struct io_uring_sqe *sqe = uring_sqe(w);
+    prepare(sqe, io);
+    io_uring_sqe_set_data64(sqe, (uintptr_t)&q);
+    if (io->kind != IO_WAITID)
+        name_fd(w->ring, io->fd);
+    w->ring->in_flight++;
+    bool early = false;
+    if (io->steady)
+        fiber_park(self, io->reason, &q, NULL, NULL);
+    else
+        early = fiber_park_interruptible(self, io->reason, &q, NULL, &q, deadline, expire);
+    runtime_leave(self);
+    io->more = q.cqe_flags & IORING_CQE_F_SOCK_NONEMPTY;
+    if (load_relaxed(&q.expired) && (q.result == -ECANCELED || q.result == -EINTR))
+        return early ? -EINTR : -ETIME;
+    return q.result;
+}
+
+void uring_closing(struct fiber *self, int fd)
+{
+    struct fd_info *info = fd_info(fd);
+    /* Acquire: pairs with the release after the kernel took the request. */
+    if (!info || !load_acquire(&info->unsubmitted))
+        return;
+    struct worker *w = runtime_enter(self);
+    if (!w)
+        return;
+    uring_submit(w->ring, 0, 0, NULL, 0);
+    runtime_leave(self);
+    /* Somebody else's ring: its worker submits within a scheduler pass, or is rescued. */
+    while (load_acquire(&info->unsubmitted))
+        fiber_yield(self);
+}
