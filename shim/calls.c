@@ -50,6 +50,7 @@ void real_resolve(void)
 #define DECL5(t, a, ...) t a, DECL4(__VA_ARGS__)
 #define DECL6(t, a, ...) t a, DECL5(__VA_ARGS__)
 #define DECL7(t, a, ...) t a, DECL6(__VA_ARGS__)
+#define DECL8(t, a, ...) t a, DECL7(__VA_ARGS__)
 #define ARGS0()
 #define ARGS1(t, a)      a
 #define ARGS2(t, a, ...) a, ARGS1(__VA_ARGS__)
@@ -58,6 +59,7 @@ void real_resolve(void)
 #define ARGS5(t, a, ...) a, ARGS4(__VA_ARGS__)
 #define ARGS6(t, a, ...) a, ARGS5(__VA_ARGS__)
 #define ARGS7(t, a, ...) a, ARGS6(__VA_ARGS__)
+#define ARGS8(t, a, ...) a, ARGS7(__VA_ARGS__)
 
 #define BODY_OWN(ret, name, n, ...)
 #define BODY_PASSED(ret, name, n, enter, leave, ...)                                               \

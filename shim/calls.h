@@ -3,10 +3,13 @@
 #define SHIM_CALLS_H
 
 #include <errno.h>
+#include <aio.h>
+#include <grp.h>
 #include <mqueue.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pty.h>
+#include <pwd.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -42,6 +45,7 @@
 #define TYPES5(t, a, ...) t, TYPES4(__VA_ARGS__)
 #define TYPES6(t, a, ...) t, TYPES5(__VA_ARGS__)
 #define TYPES7(t, a, ...) t, TYPES6(__VA_ARGS__)
+#define TYPES8(t, a, ...) t, TYPES7(__VA_ARGS__)
 
 /* libc's functions, resolved in the constructor, or by the first call that comes before it. */
 struct real {
@@ -123,6 +127,13 @@ static inline bool wait_goes_on(struct fiber *self, bool restartable)
 /* A system call of ours between handoff_enter and handoff_leave, as RESTART. */
 #define CALL_RESTART(self, restartable, ...)                                                       \
     RESTART(self, restartable, fiber_call(self, __VA_ARGS__))
+
+/* The same for a call that is not a cancellation point. */
+static inline bool wait_goes_on_uncancelled(struct fiber *self, bool restartable)
+{
+    atomic_fetch_and_explicit(&self->attention, ~ATTENTION_CANCEL, memory_order_relaxed);
+    return restart_wait(self, restartable);
+}
 
 /* Before and after a call for whose duration the kernel sets another mask. True: signals that it
  * lets through were pending, and were handled; the call would have ended with EINTR. */

@@ -1,9 +1,8 @@
 /* read, write and their relatives on any descriptor; close and what replaces a descriptor.
  *
  * What happens to a fiber that would block depends on what the descriptor is (fd_classify, a hint
- * that the kernel's answer corrects): sockets go to socket.c; pipes read in the ring and write by
- * trying and waiting for room; page-cache hits of files are taken at once, everything else on files
- * is handed off; terminals, eventfds and the like read in the ring.
+ * that the kernel's answer corrects): sockets go to socket.c, files to file.c; pipes read in the ring
+ * and write by trying and waiting for room; terminals, eventfds and the like read in the ring.
  *
  * O_NONBLOCK is asked for before every wait and never set. Blocking writes transfer everything.
  * Called on the program's stacks; results inside are the kernel's kind (-errno). */
@@ -12,34 +11,7 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include "arch/syscall.h"
-#include "poller/poller.h"
-
-#ifndef RWF_NOWAIT
-#define RWF_NOWAIT 8
-#endif
-#define MAX_TRANSFER 0x7ffff000ul /* the kernel's limit for one call */
-#define NO_OFFSET    ((uint64_t)-1)
-
-static ssize_t handed_off(struct fiber *self, long nr, int fd, const void *buf, size_t n,
-                          uint64_t offset)
-{
-    handoff_enter(self);
-    ssize_t r = CALL_RESTART(self, true, nr, fd, buf, n, offset);
-    handoff_leave(self);
-    return r;
-}
-
-/* Without waiting; -EAGAIN if it would, -EOPNOTSUPP if this descriptor cannot tell. */
-static ssize_t try_read(int fd, const struct iovec *iov, int count, uint64_t offset)
-{
-    return sys_call(SYS_preadv2, fd, iov, count, offset, offset == NO_OFFSET ? ~0ul : 0,
-                    RWF_NOWAIT);
-}
-
-static ssize_t try_write(int fd, const struct iovec *iov, int count)
-{
-    return sys_call(SYS_pwritev2, fd, iov, count, -1l, -1l, RWF_NOWAIT);
-}
+#include "shim/fdio.h"
 
 /* Pipes, terminals, eventfds...: the ring waits for them itself. */
 static ssize_t wait_and_read(struct fiber *self, int fd, const struct iovec *iov, int count)
@@ -73,42 +45,7 @@ static ssize_t wait_and_read(struct fiber *self, int fd, const struct iovec *iov
     }
 }
 
-/* What is in the page cache is copied at once; the rest may take a disk. */
-static ssize_t read_file(struct fiber *self, int fd, const struct iovec *iov, int count)
-{
-    size_t want = 0;
-    for (int i = 0; i < count; i++)
-        want += iov[i].iov_len;
-    ssize_t done = try_read(fd, iov, count, NO_OFFSET);
-    if (done == 0 || (size_t)done == want)
-        return done;
-    if (done < 0 && done != -EAGAIN && done != -EOPNOTSUPP)
-        return done;
-    size_t skip = done > 0 ? (size_t)done : 0;
-    handoff_enter(self);
-    if (!skip) {
-        done = CALL_RESTART(self, true, SYS_readv, fd, iov, count);
-    } else {
-        /* A short count would mean end of file to the program: go on where the cache ended. */
-        for (int i = 0; i < count; i++) {
-            if (skip >= iov[i].iov_len) {
-                skip -= iov[i].iov_len;
-                continue;
-            }
-            ssize_t r = sys_call(SYS_read, fd, (char *)iov[i].iov_base + skip,
-                                 iov[i].iov_len - skip);
-            if (r > 0)
-                done += r;
-            if (r < (ssize_t)(iov[i].iov_len - skip))
-                break;
-            skip = 0;
-        }
-    }
-    handoff_leave(self);
-    return done;
-}
-
-static ssize_t read_any(struct fiber *self, int fd, const struct iovec *iov, int count)
+ssize_t read_any(struct fiber *self, int fd, const struct iovec *iov, int count)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
         ssize_t r;
@@ -126,7 +63,7 @@ static ssize_t read_any(struct fiber *self, int fd, const struct iovec *iov, int
             fd_forget(fd); /* it was replaced behind our back */
             continue;
         case FD_FILE:
-            return read_file(self, fd, iov, count);
+            return file_read(self, fd, iov, count, NO_OFFSET);
         case FD_PIPE:
         case FD_OTHER:
             return wait_and_read(self, fd, iov, count);
@@ -159,40 +96,6 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
     return set_errno(read_any(self, fd, iov, count));
 }
 
-EXPORT ssize_t pread(int fd, void *buf, size_t n, off_t offset)
-{
-    struct fiber *self = fiber_at_cancel_point();
-    if (!self)
-        return REAL(pread)(fd, buf, n, offset);
-    struct iovec iov = { buf, n };
-    ssize_t r = offset < 0 ? -EINVAL : try_read(fd, &iov, 1, (uint64_t)offset);
-    if (r >= 0 && (r == 0 || (size_t)r == n))
-        return r;
-    if (r < 0 && r != -EAGAIN && r != -EOPNOTSUPP)
-        return set_errno(r);
-    size_t done = r > 0 ? (size_t)r : 0;
-    if (r != -EOPNOTSUPP && n - done < MAX_TRANSFER) {
-        struct io io = { .kind = IO_READ,
-                         .reason = PARK_READ,
-                         .fd = fd,
-                         .addr = (char *)buf + done,
-                         .len = (uint32_t)(n - done),
-                         .offset = (uint64_t)offset + done };
-        r = RESTART(self, true, poller->io(self, &io, TIMER_NEVER));
-    }
-    if (r == -EOPNOTSUPP || r == -EAGAIN || (r >= 0 && n - done >= MAX_TRANSFER))
-        r = handed_off(self, SYS_pread64, fd, (char *)buf + done, n - done,
-                       (uint64_t)offset + done);
-    if (done && r < 0)
-        return (ssize_t)done;
-    return r < 0 ? set_errno(r) : r + (ssize_t)done;
-}
-
-EXPORT ssize_t __pread_chk(int fd, void *buf, size_t n, off_t offset, size_t size)
-{
-    return n > size ? REAL(__pread_chk)(fd, buf, n, offset, size) : pread(fd, buf, n, offset);
-}
-
 /* ---- writing ---- */
 
 /* A blocking write to a pipe transfers everything, however full it is. */
@@ -223,7 +126,7 @@ static ssize_t write_pipe(struct fiber *self, int fd, const char *buf, size_t n)
     return (ssize_t)done;
 }
 
-static ssize_t write_any(struct fiber *self, int fd, const void *buf, size_t n)
+ssize_t write_any(struct fiber *self, int fd, const void *buf, size_t n)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
         ssize_t r;
@@ -236,6 +139,10 @@ static ssize_t write_any(struct fiber *self, int fd, const void *buf, size_t n)
             continue;
         case FD_PIPE:
             return n ? write_pipe(self, fd, buf, n) : sys_call(SYS_write, fd, buf, n);
+        case FD_FILE: {
+            struct iovec iov = { (void *)(uintptr_t)buf, n };
+            return file_write(self, fd, &iov, 1, NO_OFFSET);
+        }
         default:
             return handed_off(self, SYS_write, fd, buf, n, 0);
         }
@@ -279,11 +186,8 @@ static ssize_t writev_pipe(struct fiber *self, int fd, const struct iovec *iov, 
     return done;
 }
 
-EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
+ssize_t writev_any(struct fiber *self, int fd, const struct iovec *iov, int count)
 {
-    struct fiber *self = fiber_at_cancel_point();
-    if (!self || count <= 0 || count > IOV_MAX)
-        return REAL(writev)(fd, iov, count);
     ssize_t r;
     switch (fd_classify(fd)) {
     case FD_SOCKET: {
@@ -291,27 +195,26 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
                               .msg_iovlen = (size_t)count };
         r = socket_sendmsg(self, fd, &msg, 0);
         if (r != -ENOTSOCK)
-            return set_errno(r);
+            return r;
         fd_forget(fd);
         break;
     }
     case FD_PIPE:
-        return set_errno(writev_pipe(self, fd, iov, count));
+        return writev_pipe(self, fd, iov, count);
+    case FD_FILE:
+        return file_write(self, fd, iov, count, NO_OFFSET);
     default:
         break;
     }
-    handoff_enter(self);
-    r = REAL(writev)(fd, iov, count);
-    handoff_leave(self);
-    return r;
+    return handed_off(self, SYS_writev, fd, iov, (size_t)count, 0);
 }
 
-EXPORT ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
+EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 {
     struct fiber *self = fiber_at_cancel_point();
-    if (!self)
-        return REAL(pwrite)(fd, buf, n, offset);
-    return set_errno(handed_off(self, SYS_pwrite64, fd, buf, n, (uint64_t)offset));
+    if (!self || count <= 0 || count > IOV_MAX)
+        return REAL(writev)(fd, iov, count);
+    return set_errno(writev_any(self, fd, iov, count));
 }
 
 /* ---- descriptors that go away ---- */

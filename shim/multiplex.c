@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "arch/syscall.h"
-#include "poller/poller.h"
+#include "shim/fdio.h"
 
 /* ns from now; negative: never */
 static uint64_t deadline_in(int64_t ns)
@@ -25,6 +25,22 @@ static int64_t timespec_ns(const struct timespec *ts)
     return ts->tv_sec >= INT64_MAX / (int64_t)NSEC_PER_SEC / 4
                ? INT64_MAX / 4
                : ts->tv_sec * (int64_t)NSEC_PER_SEC + ts->tv_nsec;
+}
+
+/* What is left until deadline, for a system call's timeout; NULL: for ever. */
+static struct timespec *time_left(uint64_t deadline, struct timespec *ts)
+{
+    if (deadline == TIMER_NEVER)
+        return NULL;
+    uint64_t now = timer_now(), left = deadline > now ? deadline - now : 0;
+    *ts = (struct timespec){ (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
+    return ts;
+}
+
+static bool valid(const struct timespec *timeout)
+{
+    return !timeout ||
+           (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < (long)NSEC_PER_SEC);
 }
 
 /* Waits until one of fds may be ready. 0, -ETIME at the deadline, -EOPNOTSUPP: cannot. */
@@ -103,17 +119,8 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
     for (;;) {
         long w = wait_for_any(self, fds, n, deadline);
         if (w == -EOPNOTSUPP) {
-            struct timespec ts, *timeout = NULL;
-            if (deadline != TIMER_NEVER) {
-                uint64_t now = timer_now(), left = deadline > now ? deadline - now : 0;
-                ts = (struct timespec){ (time_t)(left / NSEC_PER_SEC),
-                                        (long)(left % NSEC_PER_SEC) };
-                timeout = &ts;
-            }
-            handoff_block_enter(self);
-            r = CALL_RESTART(self, false, SYS_ppoll, fds, n, timeout, NULL, 8); /* counts ts down */
-            handoff_block_leave(self);
-            return r;
+            struct timespec ts, *timeout = time_left(deadline, &ts); /* the kernel counts it down */
+            return BLOCKED(self, CALL_RESTART(self, false, SYS_ppoll, fds, n, timeout, NULL, 8));
         }
         r = sys_call(SYS_poll, fds, n, 0);
         if (r || w == -ETIME)
@@ -123,9 +130,10 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
     }
 }
 
-/* The kernel's call with a signal mask for its time. args[4] is what is left in ms if there is a
- * deadline. Interruptions that run no handler are none of the program's business. */
-static long call_masked(struct fiber *self, const sigset_t *mask, long *args, uint64_t deadline)
+/* The kernel's call with a signal mask for its time. If there is a deadline, *left or, without that,
+ * args[4] in ms is what is left. Interruptions that run no handler are none of the program's business. */
+static long call_masked(struct fiber *self, const sigset_t *mask, long *args, uint64_t deadline,
+                        struct timespec *left)
 {
     uint64_t before;
     uint8_t handled;
@@ -138,7 +146,9 @@ static long call_masked(struct fiber *self, const sigset_t *mask, long *args, ui
         if (r != -EINTR || handled || cancel_pending(self))
             break;
         cancel_point(self); /* disabled: not to be told again */
-        if (deadline != TIMER_NEVER) {
+        if (left) {
+            time_left(deadline, left);
+        } else if (deadline != TIMER_NEVER) {
             uint64_t now = timer_now();
             args[4] = now < deadline ? (long)((deadline - now) / NSEC_PER_MSEC) : 0;
         }
@@ -168,8 +178,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, c
     struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(ppoll)(fds, n, timeout, mask);
-    if (timeout &&
-        (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC))
+    if (!valid(timeout))
         return (int)set_errno(-EINVAL);
     if (mask) {
         struct timespec left; /* the kernel counts it down */
@@ -178,7 +187,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, c
         long r = call_masked(
             self, mask,
             (long[7]){ SYS_ppoll, (long)fds, (long)n, timeout ? (long)&left : 0, (long)mask, 8 },
-            TIMER_NEVER);
+            TIMER_NEVER, NULL);
         return (int)set_errno(r);
     }
     return (int)set_errno(poll_until(self, fds, n, timespec_ns(timeout)));
@@ -275,13 +284,10 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
     for (;;) {
         long waited = wait_for_any(self, fds, (nfds_t)count, deadline);
         if (waited == -EOPNOTSUPP) {
-            uint64_t now = timer_now(), left = deadline > now ? deadline - now : 0;
-            struct timespec ts = { (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
+            struct timespec ts, *timeout = time_left(deadline, &ts);
             restore(&s);
-            handoff_block_enter(self);
-            result = CALL_RESTART(self, false, SYS_pselect6, n, r, w, e,
-                                  deadline == TIMER_NEVER ? NULL : &ts, NULL);
-            handoff_block_leave(self);
+            result = BLOCKED(self,
+                             CALL_RESTART(self, false, SYS_pselect6, n, r, w, e, timeout, NULL));
             break;
         }
         restore(&s);
@@ -326,8 +332,7 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
     struct fiber *self = fiber_at_cancel_point();
     if (!self || n < 0)
         return REAL(pselect)(n, r, w, e, timeout, mask);
-    if (timeout &&
-        (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC))
+    if (!valid(timeout))
         return (int)set_errno(-EINVAL);
     if (mask) {
         struct timespec left;
@@ -337,7 +342,7 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
         long result = call_masked(self, mask,
                                   (long[7]){ SYS_pselect6, n, (long)r, (long)w, (long)e,
                                              timeout ? (long)&left : 0, (long)sized_mask },
-                                  TIMER_NEVER);
+                                  TIMER_NEVER, NULL);
         return (int)set_errno(result);
     }
     return (int)set_errno(select_until(self, n, r, w, e, timespec_ns(timeout)));
@@ -345,15 +350,13 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
 
 /* ---- epoll ---- */
 
-EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
+static int epoll_until(struct fiber *self, int epfd, struct epoll_event *events, int max,
+                       int64_t ns)
 {
-    struct fiber *self = fiber_at_cancel_point();
-    if (!self)
-        return REAL(epoll_wait)(epfd, events, max, timeout);
     long r = sys_call(SYS_epoll_wait, epfd, events, max, 0);
-    if (r || timeout == 0)
+    if (r || ns == 0)
         return (int)set_errno(r);
-    uint64_t deadline = deadline_in(timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC);
+    uint64_t deadline = deadline_in(ns);
     for (;;) {
         long ready = poller_wait(self, epfd, POLLIN, deadline, PARK_POLL);
         r = sys_call(SYS_epoll_wait, epfd, events, max, 0);
@@ -364,15 +367,41 @@ EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout
     }
 }
 
+EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
+{
+    struct fiber *self = fiber_at_cancel_point();
+    if (!self)
+        return REAL(epoll_wait)(epfd, events, max, timeout);
+    int64_t ns = timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC;
+    return epoll_until(self, epfd, events, max, ns);
+}
+
 EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout,
                        const sigset_t *mask)
 {
     struct fiber *self = fiber_at_cancel_point();
-    if (self && !mask)
-        return epoll_wait(epfd, events, max, timeout);
     if (!self)
         return REAL(epoll_pwait)(epfd, events, max, timeout, mask);
-    return (int)set_errno(call_masked(
-        self, mask, (long[7]){ SYS_epoll_pwait, epfd, (long)events, max, timeout, (long)mask, 8 },
-        deadline_in(timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC)));
+    if (!mask)
+        return epoll_wait(epfd, events, max, timeout);
+    long args[7] = { SYS_epoll_pwait, epfd, (long)events, max, timeout, (long)mask, 8 };
+    uint64_t deadline = deadline_in(timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC);
+    return (int)set_errno(call_masked(self, mask, args, deadline, NULL));
+}
+
+EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max,
+                        const struct timespec *timeout, const sigset_t *mask)
+{
+    struct fiber *self = fiber_at_cancel_point();
+    if (!self)
+        return REAL(epoll_pwait2)(epfd, events, max, timeout, mask);
+    if (!valid(timeout))
+        return (int)set_errno(-EINVAL);
+    if (!mask)
+        return epoll_until(self, epfd, events, max, timespec_ns(timeout));
+    struct timespec left;
+    uint64_t deadline = deadline_in(timespec_ns(timeout));
+    struct timespec *rest = time_left(deadline, &left);
+    long args[7] = { SYS_epoll_pwait2, epfd, (long)events, max, (long)rest, (long)mask, 8 };
+    return (int)set_errno(call_masked(self, mask, args, deadline, rest));
 }

@@ -7,9 +7,8 @@
 #include "shim/calls.h"
 
 #include "arch/syscall.h"
-#include "poller/poller.h"
+#include "shim/fdio.h"
 
-#define MAX_TRANSFER 0x7ffff000ul
 /* Flags with which a receive never waits, or with which trying first would change the result. */
 #define RECV_DIRECT (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)
 
@@ -28,12 +27,6 @@ static void note_likely(int fd, bool likely)
     uint8_t now = likely ? hints | FD_LIKELY : hints & ~FD_LIKELY;
     if (now != hints)
         store_relaxed(&info->hints, now);
-}
-
-/* A deadline that passed with nothing transferred is EAGAIN to the program. */
-static ssize_t timed_out(ssize_t r)
-{
-    return r == -ETIME ? -EAGAIN : r;
 }
 
 /* The receive as a function of flags, for the two forms of the call. */
@@ -167,7 +160,7 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
  * blocked in send would return: look again this often. */
 #define LOOK_AGAIN (250 * NSEC_PER_MSEC)
 
-static long wait_for_room(struct fiber *self, int fd, uint64_t deadline, bool part)
+long socket_wait_for_room(struct fiber *self, int fd, uint64_t deadline, bool part)
 {
     uint64_t look = timer_now() + LOOK_AGAIN, end = deadline < look ? deadline : look;
     long ready = part ? RESTART_PART(self, poller_wait(self, fd, POLLOUT, end, PARK_WRITE))
@@ -182,7 +175,7 @@ static ssize_t send_rest(struct fiber *self, int fd, const char *buf, size_t n, 
                          const struct sockaddr *addr, socklen_t len, size_t done, uint64_t deadline)
 {
     for (int futile = 0;;) {
-        long ready = wait_for_room(self, fd, deadline, done > 0);
+        long ready = socket_wait_for_room(self, fd, deadline, done > 0);
         if (ready < 0)
             return done ? (ssize_t)done : timed_out(ready);
         ssize_t r = sys_call(SYS_sendto, fd, buf + done, n - done,
@@ -217,31 +210,10 @@ ssize_t socket_send(struct fiber *self, int fd, const void *buf, size_t n, int f
                      fd_socket_deadline(fd, true));
 }
 
-ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int flags)
+/* Part of a stream went out, with the control data: the rest is bytes only. */
+ssize_t socket_sendmsg_rest(struct fiber *self, int fd, const struct msghdr *msg, int flags,
+                            ssize_t done, uint64_t deadline)
 {
-    size_t n = 0;
-    ssize_t done;
-    for (size_t i = 0; i < msg->msg_iovlen; i++)
-        n += msg->msg_iov[i].iov_len;
-    uint64_t deadline = TIMER_NEVER;
-    bool asked = false;
-    for (;;) {
-        done = sys_call(SYS_sendmsg, fd, msg, flags | MSG_DONTWAIT);
-        if (done == (ssize_t)n || (done < 0 && done != -EAGAIN) || (flags & MSG_DONTWAIT))
-            return done;
-        if (!asked) {
-            if (fd_nonblocking(fd))
-                return done;
-            deadline = fd_socket_deadline(fd, true);
-            asked = true;
-        }
-        if (done > 0)
-            break;
-        long ready = wait_for_room(self, fd, deadline, false);
-        if (ready < 0)
-            return timed_out(ready);
-    }
-    /* Part of a stream went out, with the control data: the rest is bytes only. */
     size_t skip = (size_t)done;
     for (size_t i = 0; i < msg->msg_iovlen; i++) {
         const struct iovec *v = &msg->msg_iov[i];
@@ -259,6 +231,34 @@ ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int
         skip = 0;
     }
     return done;
+}
+
+ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int flags)
+{
+    ssize_t done;
+    uint64_t deadline = TIMER_NEVER;
+    bool asked = false;
+    for (;;) {
+        done = sys_call(SYS_sendmsg, fd, msg, flags | MSG_DONTWAIT);
+        if (done != -EFAULT && msg->msg_controllen)
+            fd_unshare(-1); /* descriptors may go to another process */
+        /* What the kernel has read is safe to read. */
+        if ((done < 0 && done != -EAGAIN) || (flags & MSG_DONTWAIT) ||
+            done == (ssize_t)message_bytes(msg))
+            return done;
+        if (!asked) {
+            if (fd_nonblocking(fd))
+                return done;
+            deadline = fd_socket_deadline(fd, true);
+            asked = true;
+        }
+        if (done > 0)
+            break;
+        long ready = socket_wait_for_room(self, fd, deadline, false);
+        if (ready < 0)
+            return timed_out(ready);
+    }
+    return socket_sendmsg_rest(self, fd, msg, flags, done, deadline);
 }
 
 EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
@@ -286,8 +286,6 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
     if (!self)
         return REAL(sendmsg)(fd, msg, flags);
     fd_classify(fd);
-    if (msg->msg_controllen)
-        fd_unshare(-1); /* descriptors may go to another process */
     return set_errno(socket_sendmsg(self, fd, msg, flags));
 }
 

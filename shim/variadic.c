@@ -189,12 +189,19 @@ EXPORT int fcntl(int fd, int cmd, ...)
     struct fiber *self = waits ? fiber_at_cancel_point() : fiber_here();
     if ((cmd == F_SETFL || cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) && fd >= 0)
         fd_unshare(fd);
-    if (!self || !waits)
-        return (int)set_errno(waits ? direct_call(SYS_fcntl, fd, cmd, (long)arg, 0)
-                                    : sys_call(SYS_fcntl, fd, cmd, arg));
-    handoff_block_enter(self);
-    long r = CALL_RESTART(self, true, SYS_fcntl, fd, cmd, arg);
-    handoff_block_leave(self);
+    if (!self || !waits) {
+        long r = waits ? direct_call(SYS_fcntl, fd, cmd, (long)arg, 0)
+                       : sys_call(SYS_fcntl, fd, cmd, arg);
+        if (cmd == F_SETFL && self && fd_classify(fd) == FD_FILE)
+            fd_forget(fd); /* O_DIRECT */
+        return (int)set_errno(r);
+    }
+    long r = sys_call(SYS_fcntl, fd, cmd == F_SETLKW ? F_SETLK : F_OFD_SETLK, arg);
+    if (r == -EAGAIN || r == -EACCES) {
+        handoff_block_enter(self);
+        r = CALL_RESTART(self, true, SYS_fcntl, fd, cmd, arg);
+        handoff_block_leave(self);
+    }
     return (int)set_errno(r);
 }
 
@@ -247,6 +254,8 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
         return (int)set_errno(direct_call(SYS_openat, dir, (long)path, flags, mode));
     handoff_enter(self);
     long fd = CALL_RESTART(self, true, SYS_openat, dir, path, flags, mode);
+    if (fd >= 0)
+        fd_opened((int)fd);
     handoff_leave(self);
     return (int)set_errno(fd);
 }
