@@ -1,14 +1,18 @@
 /* Condition variables.
  *
- * Invariants: c->waiters is the number of threads queued on c and changes under the bucket's lock,
- * so a signaller that reads 0 after changing the predicate under the mutex has nobody to wake.
+ * Invariants: c->waiters is the number of threads queued on c, or absent while they handle a signal,
+ * and changes under the bucket's lock, so a signaller that reads 0 after changing the predicate under the mutex has nobody to wake.
  * Nothing of *c is touched after its last waiter was taken off the queue: it may be destroyed right
  * after a broadcast.
  *
  * A waiter queues itself, unlocks the mutex, and only then parks. A signal in between finds it
  * queued but not parked: the signaller marks it and leaves, and the waiter sees the mark when it
  * takes the bucket's lock again to park. (Unlocking under the bucket's lock could need the same
- * bucket for the mutex.) */
+ * bucket for the mutex.)
+ *
+ * A signal's handlers run without the mutex, and the wait goes on after them (waitq.h, ABSENT). If they
+ * leave by longjmp or the thread ends there, c->waiters stays too high until the next wake-up, which
+ * costs that one a look at the queue. */
 #include "sync/sync.h"
 
 #include <errno.h>
@@ -18,7 +22,9 @@
 int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline)
 {
     struct fiber *self = fiber_current();
-    struct waiter x = { .bits = WAITQ_ANY, .key = c, .fiber = self, .counter = &c->waiters };
+    struct waiter x = {
+        .bits = WAITQ_ANY, .key = c, .fiber = self, .counter = &c->waiters, .returns = true
+    };
     struct bucket *b = waitq_enter(self, c);
     store_relaxed(&x.bucket, b);
     add_relaxed(&c->waiters, 1);
@@ -44,7 +50,21 @@ int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline)
         }
     } else {
         x.tag = TAG_PARKED;
-        err = waitq_park_queued(self, b, &x, deadline, PARK_COND);
+        while ((err = waitq_park_queued(self, b, &x, deadline, PARK_COND)) == -EINTR) {
+            waitq_lock(self, b);
+            bool waiting = waitq_back(b, &x);
+            if (!waiting || (load_relaxed(&self->attention) & ATTENTION_CANCEL)) {
+                if (waiting)
+                    atomic_fetch_sub_explicit(&c->waiters, 1, memory_order_relaxed);
+                lock_release(&b->lock);
+                runtime_leave(self);
+                err = waiting ? -EINTR : 0;
+                break;
+            }
+            x.result = WAITER_QUEUED;
+            list_push_front(&b->waiters, &x.node);
+            add_relaxed(&b->count, 1);
+        }
     }
     int lock_err = mutex_lock(m);
     if (lock_err && lock_err != -EOWNERDEAD)
@@ -73,6 +93,11 @@ int cond_wake(struct cond *c, int n)
         if (parked)
             wake_list_add(&woken, x);
         n--;
+    }
+    if (n > 0 && b->absent) {
+        b->absent = 0;
+        b->round++;
+        store_relaxed(&c->waiters, 0); /* nobody is queued on it any more */
     }
     waitq_unlock_and_wake(self, b, &woken);
     return 0;

@@ -71,6 +71,14 @@ void waitq_take(struct bucket *b, struct waiter *x)
     atomic_fetch_sub_explicit(&b->count, 1, memory_order_relaxed);
 }
 
+bool waitq_back(struct bucket *b, struct waiter *x)
+{
+    if (x->round != b->round)
+        return false;
+    b->absent--;
+    return true;
+}
+
 static void expire(struct worker *w, void *arg)
 {
     struct waiter *x = arg;
@@ -84,8 +92,16 @@ static void expire(struct worker *w, void *arg)
         b = load_relaxed(&x->bucket);
     }
     if (x->result == WAITER_QUEUED) {
-        waitq_take(b, x);
-        x->result = WAITER_EXPIRED;
+        if (x->returns && load_relaxed(&x->fiber->interrupted)) {
+            list_remove(&x->node);
+            atomic_fetch_sub_explicit(&b->count, 1, memory_order_relaxed);
+            b->absent++;
+            x->round = b->round;
+            x->result = WAITER_ABSENT;
+        } else {
+            waitq_take(b, x);
+            x->result = WAITER_EXPIRED;
+        }
         sched_deliver(w ? w->proc : NULL, x->fiber);
     }
     lock_release(&b->lock);
@@ -106,9 +122,9 @@ int waitq_park_queued(struct fiber *self, struct bucket *b, struct waiter *x, ui
     bool early = fiber_park_interruptible(self, reason, x->key, unlock_after_switch, x, deadline,
                                           expire);
     runtime_leave(self);
-    if (x->result != WAITER_EXPIRED)
+    if (x->result == WAITER_WOKEN)
         return 0;
-    return early ? -EINTR : -ETIMEDOUT;
+    return x->result == WAITER_ABSENT || (early && !x->returns) ? -EINTR : -ETIMEDOUT;
 }
 
 int waitq_park(struct fiber *self, struct bucket *b, struct waiter *x, const void *key, bool front,

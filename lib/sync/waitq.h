@@ -14,6 +14,8 @@ struct bucket {
     struct lock lock;
     _Atomic uint32_t count; /* waiters; readable without the lock */
     struct list waiters;    /* oldest first */
+    uint32_t absent;        /* waiters that are away, see WAITER_ABSENT */
+    uint32_t round;         /* of those: all that left before it changed are woken */
 } __attribute__((aligned(CACHE_LINE)));
 
 /* One waiting thread, on its own stack. */
@@ -27,8 +29,13 @@ struct waiter {
     _Atomic uint32_t
         *counter;    /* a word of the object's, lowered when the waiter leaves the queue */
     uint32_t result; /* WAITER_ */
+    uint32_t round;  /* the bucket's, when it became ABSENT */
+    bool returns;    /* an interruption makes it ABSENT instead of EXPIRED */
 };
-enum { WAITER_QUEUED, WAITER_WOKEN, WAITER_EXPIRED };
+/* ABSENT: off the queue while handlers run that interrupted the wait (they may never return), but
+ * counted: in the object's counter and in the bucket. Whoever wakes and finds too few on the queue
+ * wakes all who are absent, by changing the round; so nobody need find them. */
+enum { WAITER_QUEUED, WAITER_WOKEN, WAITER_EXPIRED, WAITER_ABSENT };
 
 /* The calling thread's fiber, adopting a foreign thread at its first call. Never NULL. */
 struct fiber *fiber_current_slow(void);
@@ -67,6 +74,9 @@ int waitq_park_queued(struct fiber *self, struct bucket *b, struct waiter *x, ui
                       enum park_reason reason);
 /* The oldest waiter on key, or NULL. */
 struct waiter *waitq_first(struct bucket *b, const void *key);
+/* With the bucket locked: whether nobody has woken x since it became ABSENT; then it is absent no
+ * more and may queue again. If not, its object may be gone. */
+bool waitq_back(struct bucket *b, struct waiter *x);
 /* Takes a waiter off the queue; it must then be added to a wake list. */
 void waitq_take(struct bucket *b, struct waiter *x);
 
