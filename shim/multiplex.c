@@ -80,6 +80,25 @@ static long wait_for_any(struct fiber *self, const struct pollfd *fds, nfds_t n,
     return r > 0 ? 0 : r;
 }
 
+/* Even without waiting these calls end with EINTR when a signal is pending; one of the runtime's own is
+ * not the program's business. */
+#define LOOK(self, call)                                                                           \
+    ({                                                                                             \
+        uint8_t before_ = (self)->handled;                                                         \
+        long seen_;                                                                                \
+        do {                                                                                       \
+            (self)->handled = 0;                                                                   \
+            seen_ = (call);                                                                        \
+        } while (unlikely(seen_ == -EINTR) && !(self)->handled);                                   \
+        (self)->handled |= before_;                                                                \
+        seen_;                                                                                     \
+    })
+
+static long poll_now(struct fiber *self, struct pollfd *fds, nfds_t n)
+{
+    return LOOK(self, sys_call(SYS_poll, fds, n, 0));
+}
+
 /* One descriptor: without the first look when the last read left nothing behind. What the wait answers
  * is only a reason to look: the kernel's wake-ups name more events than there are (data on a TCP
  * socket also says POLLPRI). */
@@ -97,7 +116,7 @@ static long poll_one(struct fiber *self, struct pollfd *p, int64_t ns)
         look = false;
         if (waited == -EINTR)
             return waited;
-        long r = sys_call(SYS_poll, p, 1, 0);
+        long r = poll_now(self, p, 1);
         if (info && r > 0 && p->revents & POLLIN) /* the read need not go through the ring */
             atomic_fetch_or_explicit(&info->hints, FD_LIKELY, memory_order_relaxed);
         if (r || waited == -ETIME)
@@ -112,7 +131,7 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
 {
     if (n == 1 && fds[0].fd >= 0 && ns != 0)
         return poll_one(self, fds, ns);
-    long r = sys_call(SYS_poll, fds, n, 0);
+    long r = poll_now(self, fds, n);
     if (r || ns == 0)
         return r;
     uint64_t deadline = deadline_in(ns);
@@ -122,7 +141,7 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
             struct timespec ts, *timeout = time_left(deadline, &ts); /* the kernel counts it down */
             return BLOCKED(self, CALL_RESTART(self, false, SYS_ppoll, fds, n, timeout, NULL, 8));
         }
-        r = sys_call(SYS_poll, fds, n, 0);
+        r = poll_now(self, fds, n);
         if (r || w == -ETIME)
             return r;
         if (w == -EINTR && !wait_goes_on(self, false))
@@ -244,10 +263,11 @@ static int list_fds(const struct sets *s, int n, struct pollfd *fds)
     return count;
 }
 
-static long select_now(int n, const struct sets *s)
+static long select_now(struct fiber *self, int n, const struct sets *s)
 {
-    struct timespec zero = { 0, 0 };
-    return sys_call(SYS_pselect6, n, s->user[0], s->user[1], s->user[2], &zero, NULL);
+    struct timespec zero;
+    return LOOK(self, (zero = (struct timespec){ 0, 0 },
+                       sys_call(SYS_pselect6, n, s->user[0], s->user[1], s->user[2], &zero, NULL)));
 }
 
 static void free_at(void *pointer)
@@ -273,7 +293,7 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
     for (size_t i = 0; i < 3; i++)
         if (s.user[i])
             memcpy(s.saved + i * s.words, s.user[i], s.words * sizeof(long));
-    long result = select_now(n, &s);
+    long result = select_now(self, n, &s);
     if (result || ns == 0)
         return result;
     int count = list_fds(&s, n, NULL);
@@ -291,7 +311,7 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
             break;
         }
         restore(&s);
-        result = select_now(n, &s);
+        result = select_now(self, n, &s);
         if (result || waited == -ETIME)
             break;
         if (waited == -EINTR && !wait_goes_on(self, false)) {
