@@ -47,6 +47,26 @@ EXPORT const char *raddle_version(void)
     return RADDLE_VERSION;
 }
 
+EXPORT void raddle_nopreempt_begin(void)
+{
+    struct fiber *self = fiber_self;
+    if (self)
+        store_relaxed(&self->nopreempt, load_relaxed(&self->nopreempt) + 1);
+}
+
+EXPORT void raddle_nopreempt_end(void)
+{
+    struct fiber *self = fiber_self;
+    uint32_t depth = self ? load_relaxed(&self->nopreempt) : 0;
+    if (!depth)
+        return;
+    store_relaxed(&self->nopreempt, depth - 1);
+    fence_compiler(); /* the handler that marks the fiber either sees 0 or marks it before we look */
+    if (depth == 1 && unlikely(load_relaxed(&self->attention) & ATTENTION_PREEMPT) &&
+        !(load_relaxed(&self->flags) & FIBER_DIRECT))
+        preempt_due(self);
+}
+
 static void child_after_fork(void)
 {
     struct fiber *self = fiber_self;

@@ -32,6 +32,8 @@ void stats_print(void)
              load_relaxed(&fiber_most));
     log_line("switches %lu, steals %lu, handoffs %lu, rescues %lu", sum.switches, sum.steals,
              load_relaxed(&sched.handoffs), load_relaxed(&sched.rescues));
+    log_line("preemptions %lu, put off %lu", load_relaxed(&sched.preempts),
+             load_relaxed(&sched.preempts_put_off));
     log_line("moves to a ringless thread %lu, readied from outside %lu", load_relaxed(&sched.moves),
              load_relaxed(&sched.foreign_readies));
     log_line("workers %u, at most %u", load_relaxed(&sched.nworkers),

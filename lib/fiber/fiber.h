@@ -69,6 +69,7 @@ struct note;
 #define ATTENTION_SIGNAL  1u /* notes came */
 #define ATTENTION_CANCEL  2u /* pthread_cancel was called; cleared when it has been noticed */
 #define ATTENTION_HANDLER 4u /* a signal handler runs, or was left by longjmp: see handler_sp */
+#define ATTENTION_PREEMPT 8u /* its slice is over: sched/preempt.c */
 
 struct fiber {
     /* Switching: the first cache line. */
@@ -113,6 +114,9 @@ struct fiber {
     _Atomic uint64_t pending; /* numbers that notes has, or will have in a moment */
     uint64_t sigwait;         /* what it waits for in sigtimedwait */
     bool temporary_mask;      /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
+
+    _Atomic uint32_t nopreempt; /* depth of raddle_nopreempt_begin */
+    uint32_t preempt_tick;      /* of the proc, when ATTENTION_PREEMPT was set */
 
     struct stack stack;
     char name[16];

@@ -37,9 +37,6 @@
 #define IDLE_BEFORE_SLEEP  (100 * NSEC_PER_MSEC)
 #define BLOCKED_AFTER      NSEC_PER_MSEC
 #define BUSY_AFTER         (10 * NSEC_PER_MSEC)
-/* libc keeps this number from programs for its own cancellation, which raddle replaces for fibers;
- * for threads that stay libc's, on_rescue calls libc's handler. */
-#define RESCUE_SIGNAL      32
 #define KERNEL_SA_RESTORER 0x04000000
 
 static struct {
@@ -48,6 +45,7 @@ static struct {
     uint32_t pid;
     void (*libc_handler)(int, siginfo_t *, void *); /* of RESCUE_SIGNAL */
     char process[16];                               /* name */
+    uint64_t look_within;                           /* somebody may use up its slice, ns */
 } monitor;
 
 void monitor_kick(void)
@@ -100,12 +98,18 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
         return;
     }
     struct worker *w = self->worker;
-    if (load_relaxed(&w->in_runtime))
+    if (load_relaxed(&w->in_runtime)) {
+        preempt_later(self, w);
         return; /* it will look by itself */
-    store_relaxed(&w->in_runtime, 1);
-    fence_compiler();
-    if (!w->blocker)
-        sched_poller->rescue(w);
+    }
+    if (preempt_here(self, w, context)) {
+        w = self->worker;
+    } else {
+        store_relaxed(&w->in_runtime, 1);
+        fence_compiler();
+        if (!w->blocker)
+            sched_poller->rescue(w);
+    }
     bool signals = load_relaxed(&w->signals);
     if (signals)
         sched_signal_ops.drain(w, self);
@@ -189,7 +193,10 @@ static bool look_at_proc(struct proc *p, uint64_t now)
     if (tick != p->seen_tick) {
         p->seen_tick = tick;
         p->seen_since = now;
-        p->seen_cpu = 0;
+        p->seen_cpu = p->asked_cpu = 0;
+        if (preempt_slice && monitor.look_within > preempt_slice / 2 &&
+            (!runq_empty(&p->runq) || load_relaxed(&sched.nglobal)))
+            monitor.look_within = preempt_slice / 2;
         return false;
     }
     struct fiber *f = load_relaxed(&w->cur);
@@ -204,11 +211,26 @@ static bool look_at_proc(struct proc *p, uint64_t now)
     uint64_t since = now - p->seen_since;
     uint64_t cpu = thread_cpu(w->ktid);
     bool computes = cpu != p->seen_cpu;
+    bool sure = computes && p->seen_cpu;
     p->seen_cpu = cpu;
-    bool give = since >= BUSY_AFTER && computes;
+    bool give = since >= BUSY_AFTER && computes, stops = false;
+    if (preempt_slice && !load_relaxed(&f->in_syscall)) {
+        monitor.look_within = preempt_slice / 4;
+        /* What has news waiting used little CPU, so it need not wait for a whole slice. */
+        bool soon = due || (!idle_procs && (stuck || queued));
+        give = w->hog = false;
+        if (sure && (!idle_procs || due) && since >= (soon ? preempt_slice / 4 : preempt_slice)) {
+            bool asked = preempt_request(w, p);
+            if (!p->asked_cpu)
+                p->asked_cpu = cpu;
+            /* A slice later it has not come by a place where it can stop. */
+            give = w->hog = cpu - p->asked_cpu >= preempt_slice || !asked;
+        }
+        stops = sure && !give; /* and looks at its ring then */
+    }
     if (!computes && (load_relaxed(&f->in_syscall) || since >= BLOCKED_AFTER))
         give = thread_sleeps(w->ktid); /* else the kernel runs another process: no help */
-    if (stuck && (give || since >= BLOCKED_AFTER))
+    if (stuck && (give || (since >= BLOCKED_AFTER && !(stops && !idle_procs))))
         rescue(w);
     if (!give) {
         if (queued && idle_procs) {
@@ -219,21 +241,41 @@ static bool look_at_proc(struct proc *p, uint64_t now)
     }
     if (!proc_retake(w))
         return false;
+    p->seen_since = now; /* whoever gets it starts afresh */
+    p->seen_cpu = p->asked_cpu = 0;
     add_relaxed(&sched.handoffs, 1);
     handoff_proc(p);
     return true;
 }
 
+/* A fiber that computes without a proc (it did not stop in time, or was blocked): it is to queue up. */
+static void look_at_outsider(struct worker *w, struct fiber *f)
+{
+    if (!preempt_slice || load_relaxed(&f->in_syscall))
+        return;
+    uint64_t cpu = thread_cpu(w->ktid);
+    if (w->seen_cpu && cpu - w->seen_cpu > NSEC_PER_MSEC / 2) {
+        monitor.look_within = preempt_slice / 4;
+        preempt_request(w, NULL);
+    }
+    w->seen_cpu = cpu;
+}
+
 /* Workers that lost their proc: their rings still belong to them. And those whose fiber was interrupted
  * by a signal on its way out of our code, and has not come back since. */
-static void look_at_rings(void)
+static void look_at_workers(void)
 {
     for (struct worker *w = load_acquire(&sched.workers); w; w = w->all) {
         if (unlikely(load_relaxed(&names)))
             show_name(w);
-        if (load_relaxed(&w->cur) && !load_relaxed(&w->in_runtime) &&
-            (load_relaxed(&w->signals) || (!w->proc && !w->blocker && sched_poller->stuck(w))))
+        struct fiber *f = load_relaxed(&w->cur);
+        if (!f || load_relaxed(&w->in_runtime))
+            continue;
+        bool outsider = !w->proc && !w->blocker;
+        if (load_relaxed(&w->signals) || (outsider && sched_poller->stuck(w)))
             rescue(w);
+        if (outsider)
+            look_at_outsider(w, f);
     }
 }
 
@@ -247,7 +289,8 @@ static void *monitor_main(void *arg)
         sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word, &ts);
         uint64_t now = timer_now();
         bool did = false;
-        look_at_rings();
+        monitor.look_within = LOOK_MAX;
+        look_at_workers();
         if (sched_poller->shared)
             sched_poller->poll(NULL, NULL, 64, true);
         if (load_relaxed(&sched.nidle) == sched.nprocs && !load_relaxed(&sched.nglobal)) {
@@ -285,6 +328,8 @@ static void *monitor_main(void *arg)
         /* Nobody waits long behind fibers that run briefly. */
         bool half_idle = idle && idle < sched.nprocs && !load_relaxed(&sched.brief);
         uint64_t max = half_idle ? LOOK_MAX_HALF_IDLE : LOOK_MAX;
+        if (max > monitor.look_within)
+            max = monitor.look_within;
         delay = did ? LOOK_MIN : delay * 2;
         if (delay > max)
             delay = max;
@@ -298,6 +343,7 @@ int monitor_start(void)
     memset(&monitor, 0, sizeof monitor);
     monitor.pid = (uint32_t)sys_call(SYS_getpid);
     sys_call(SYS_prctl, PR_GET_NAME, monitor.process);
+    preempt_start();
     sched.membarrier = sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ==
                        0;
 

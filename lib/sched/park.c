@@ -249,6 +249,11 @@ static void requeue(struct worker *w, void *arg)
 
 static void requeue_global(struct worker *w, void *arg)
 {
+    if (w->hog) {
+        w->hog = false;
+        requeue_hog(w, arg);
+        return;
+    }
     sched_deliver(NULL, arg);
     if (w->blocker)
         sched_wake_one();
@@ -273,14 +278,20 @@ void fiber_yield(struct fiber *self)
     /* Alone on this proc. Yield loops spin, so every so often the scheduler takes a full look at
      * timers, poller and the global queue; else the kernel may run another process. */
     bool look = ++self->yield_count % 8 == 0 || load_relaxed(&sched.nglobal);
-    if (look) {
-        uint32_t tick = load_relaxed(&p->tick);
-        store_relaxed(&p->tick, tick + LOCAL_PASS - tick % LOCAL_PASS);
-        switch_from(self, NULL, requeue, self);
-    }
+    if (look)
+        fiber_reschedule(self, requeue);
     runtime_leave(self);
     if (!look)
         sys_call(SYS_sched_yield);
+}
+
+/* The scheduler takes a full look: poller and global queue too. */
+void fiber_reschedule(struct fiber *self, void (*post)(struct worker *, void *))
+{
+    struct proc *p = self->worker->proc;
+    uint32_t tick = load_relaxed(&p->tick);
+    store_relaxed(&p->tick, tick + LOCAL_PASS - tick % LOCAL_PASS);
+    switch_from(self, NULL, post, self);
 }
 
 _Noreturn void fiber_switch_away(struct fiber *self, struct fiber *next,

@@ -30,13 +30,13 @@ void globq_put(struct runq_batch *b)
     lock_release(&sched.lock);
 }
 
-/* One fiber, or a fair share with the rest moved to p's ring. */
+/* One fiber, or a fair share with the rest moved to p's ring. Not those that used up their slice. */
 struct fiber *globq_get(struct proc *p, bool one)
 {
-    if (!load_relaxed(&sched.nglobal))
+    if (load_relaxed(&sched.nglobal) == load_relaxed(&sched.nhogs))
         return NULL;
     lock_acquire(&sched.lock);
-    uint32_t have = load_relaxed(&sched.nglobal);
+    uint32_t have = load_relaxed(&sched.nglobal) - load_relaxed(&sched.nhogs);
     uint32_t n = have / sched.nprocs + 1, room = runq_room(&p->runq);
     if (n > RUNQ_SIZE / 2)
         n = RUNQ_SIZE / 2;
@@ -59,7 +59,7 @@ struct fiber *globq_get(struct proc *p, bool one)
         sched.global_first = f;
         if (!f)
             sched.global_last = NULL;
-        store_relaxed(&sched.nglobal, have - n);
+        store_relaxed(&sched.nglobal, load_relaxed(&sched.nglobal) - n);
     }
     lock_release(&sched.lock);
     return first;

@@ -297,7 +297,7 @@ static struct fiber *find_runnable(struct worker *w)
             timer_run(&p->timers, w, timer_now());
         if (load_relaxed(&p->tick) % LOCAL_PASS == 0) {
             sched_poller->poll(w, p, (int)runq_room(&p->runq), true);
-            if ((f = globq_get(p, true)))
+            if ((f = preempted_get(p, false)) || (f = globq_get(p, true)))
                 return f;
         }
         if ((f = runq_get(&p->runq)) || (f = globq_get(p, false)))
@@ -309,7 +309,7 @@ static struct fiber *find_runnable(struct worker *w)
             if ((f = runq_get(&p->runq)))
                 return f;
         }
-        if ((f = steal(w)))
+        if ((f = steal(w)) || (f = preempted_get(p, true)))
             return f;
         sleep_idle(w);
     }

@@ -33,6 +33,8 @@ struct proc {
     /* the monitor's notes */
     uint32_t seen_tick;
     uint64_t seen_since, seen_cpu;
+    uint64_t asked_cpu; /* its CPU time when it was first asked to stop */
+    uint64_t hog_at;    /* when it last began or stopped running a fiber that computes: preempt.c */
 } __attribute__((aligned(CACHE_LINE)));
 
 #define WAKE_PROC   1u /* w->proc was given: run */
@@ -72,6 +74,13 @@ struct worker {
     /* the monitor's notes: whom it saw last, and the name that the kernel has */
     struct fiber *seen;
     char shown[16];
+    /* Preemption (preempt.c): what the monitor wants stopped, and its timer on this thread's CPU
+     * time. */
+    _Atomic uint64_t preempt;
+    uint64_t seen_cpu;
+    int timer;
+    int8_t timer_state;
+    bool hog; /* its proc was taken because its fiber computes */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct sched {
@@ -81,7 +90,9 @@ struct sched {
     struct proc *idle;                        /* list; lock */
     struct worker *spare;                     /* sleeping without a proc; lock */
     struct fiber *global_first, *global_last; /* lock */
-    _Atomic uint32_t nglobal;
+    struct fiber *hogs_first, *hogs_last;     /* used up their slice; lock */
+    _Atomic uint32_t nglobal;                 /* in both lists */
+    _Atomic uint32_t nhogs;
     _Atomic uint32_t nidle;
     _Atomic uint32_t nspinning;
     _Atomic(struct worker *) workers; /* all of them, through worker->all */
@@ -89,6 +100,7 @@ struct sched {
     uint32_t max_workers;
     uint32_t next_worker_id;
     _Atomic uint64_t handoffs, foreign_readies, rescues, moves;
+    _Atomic uint64_t preempts, preempts_put_off;
     _Atomic bool active;
     _Atomic uint32_t proc_limit; /* procs that may run at once: share.c */
     _Atomic bool brief;          /* fibers run only briefly at a time lately: share.c */
@@ -236,6 +248,30 @@ void fiber_start(struct worker *w, struct fiber *f);
 _Noreturn void fiber_switch_away(struct fiber *self, struct fiber *next,
                                  void (*post)(struct worker *, void *), void *arg);
 
+/* ---- preemption (preempt.c) ---- */
+
+/* libc keeps this number from programs for its own cancellation, which raddle replaces for fibers; for
+ * threads that stay libc's, on_rescue calls libc's handler. */
+#define RESCUE_SIGNAL 32
+
+/* A signal of the monitor's has interrupted the fiber outside the runtime, and everything is blocked:
+ * true: it was to stop, has let others run, and is inside the runtime again, maybe on another worker.
+ * False: nothing happened, or it will stop later. */
+bool preempt_here(struct fiber *self, struct worker *w, void *ucontext);
+/* The same inside the runtime. */
+void preempt_later(struct fiber *self, struct worker *w);
+/* ATTENTION_PREEMPT is set and the fiber leaves the runtime, or a section without preemption. */
+void preempt_due(struct fiber *self);
+/* Monitor: how long a fiber may run while others wait, ns; 0: for ever. */
+extern uint64_t preempt_slice;
+void preempt_start(void);
+/* Monitor: stops what w runs now, or later. False: that cannot be done. */
+bool preempt_request(struct worker *w, struct proc *p);
+/* On a scheduler stack: the oldest fiber that used up its slice. */
+struct fiber *preempted_get(struct proc *p, bool must);
+/* Post action: the fiber's registers are saved. */
+void requeue_hog(struct worker *w, void *fiber);
+
 /* First thing on a new context: performs the previous context's post-switch action. */
 static inline void worker_run_post(struct worker *w)
 {
@@ -259,6 +295,11 @@ void proc_release_locked(struct proc *p);
 bool proc_take_idle_locked(struct worker *w);
 bool proc_reclaim_locked(struct proc *p);
 bool proc_retake(struct worker *w);
+void worker_set_alt(struct fiber *self);
+/* Whether a signal handler of the program's runs on the fiber whose stack pointer is sp. */
+bool worker_in_handler(struct fiber *self, uintptr_t sp);
+/* Lets others run: the calling fiber, inside the runtime, goes where post puts it. */
+void fiber_reschedule(struct fiber *self, void (*post)(struct worker *, void *));
 void sched_barrier(void);
 int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber);
 int worker_start(struct proc *p);

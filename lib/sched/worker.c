@@ -51,6 +51,17 @@ struct fiber *sched_main_fiber;
 
 struct sched_signal_ops sched_signal_ops;
 
+/* The kernel thread's alternate stack becomes the fiber's. EPERM: a handler runs on it right now; the
+ * next leave tries again. */
+void worker_set_alt(struct fiber *self)
+{
+    stack_t alt = { .ss_sp = self->alt_sp, .ss_size = self->alt_size, .ss_flags = self->alt_flags };
+    if (!self->alt_sp)
+        alt.ss_flags = SS_DISABLE;
+    if (sys_call(SYS_sigaltstack, &alt, NULL) == 0)
+        self->worker->alt_sp = self->alt_sp;
+}
+
 /* Outside the runtime, in text where no handler of the program's runs except at the end of a system
  * call: the notes about w are made before each. */
 void worker_take_signals(struct fiber *self)
@@ -63,14 +74,7 @@ void worker_take_signals(struct fiber *self)
         store_release(&w->in_runtime, 0);
     }
     if (self->alt_sp != w->alt_sp) {
-        stack_t alt = { .ss_sp = self->alt_sp,
-                        .ss_size = self->alt_size,
-                        .ss_flags = self->alt_flags };
-        if (!self->alt_sp)
-            alt.ss_flags = SS_DISABLE;
-        /* EPERM: a handler runs on it right now; the next leave tries again. */
-        if (sys_call(SYS_sigaltstack, &alt, NULL) == 0)
-            w->alt_sp = self->alt_sp;
+        worker_set_alt(self);
         w = self->worker;
     }
     if (self->sigmask != w->sigmask) {
@@ -85,6 +89,8 @@ void worker_take_signals(struct fiber *self)
         store_relaxed(&self->worker->signals, 1);
         monitor_kick();
     }
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_PREEMPT))
+        preempt_due(self);
 }
 
 static bool on_alternate_stack(const struct fiber *self, uintptr_t sp)
@@ -94,18 +100,26 @@ static bool on_alternate_stack(const struct fiber *self, uintptr_t sp)
 
 void worker_read_mask(struct fiber *self)
 {
-    uintptr_t sp = (uintptr_t)__builtin_frame_address(0), handler = self->handler_sp;
     struct worker *w = self->worker;
     /* They differ when the fiber has come here from another worker and not left the runtime yet. */
     if (w->sigmask == self->sigmask) {
         sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &self->sigmask, 8);
         w->sigmask = self->sigmask;
     }
+    worker_in_handler(self, (uintptr_t)__builtin_frame_address(0));
+}
+
+bool worker_in_handler(struct fiber *self, uintptr_t sp)
+{
+    uintptr_t handler = self->handler_sp;
+    if (!(load_relaxed(&self->attention) & ATTENTION_HANDLER))
+        return false;
     bool sp_alt = on_alternate_stack(self, sp), handler_alt = on_alternate_stack(self, handler);
-    if (sp_alt == handler_alt ? sp > handler : handler_alt) {
-        self->handler_sp = 0; /* its frame is gone */
-        atomic_fetch_and_explicit(&self->attention, ~ATTENTION_HANDLER, memory_order_relaxed);
-    }
+    if (sp_alt == handler_alt ? sp <= handler : !handler_alt)
+        return true;
+    self->handler_sp = 0; /* its frame is gone */
+    atomic_fetch_and_explicit(&self->attention, ~ATTENTION_HANDLER, memory_order_relaxed);
+    return false;
 }
 
 /* An idle worker must not keep signals blocked that the main thread would take: the kernel gives a

@@ -47,6 +47,18 @@ bool arch_leave_syscall(void *ucontext)
     return true;
 }
 
+uintptr_t arch_context_sp(const void *ucontext)
+{
+    return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RSP];
+}
+
+bool arch_context_waits(const void *ucontext)
+{
+    const greg_t *r = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+    const unsigned char *code = (const unsigned char *)r[REG_RIP];
+    return code[0] == 0x0f && code[1] == 0x05 && r[REG_RAX] == SYS_futex;
+}
+
 void arch_tp_set(uintptr_t tp)
 {
     if (arch_tp_native())

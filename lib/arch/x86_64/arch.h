@@ -54,6 +54,10 @@ long arch_syscall_unless(const _Atomic uint32_t *word, uint32_t bits, const long
 /* In a signal handler: if it interrupted that call before it did anything, makes it return -EINTR
  * when the handler returns. False: something else was interrupted, or it has a result. */
 bool arch_leave_syscall(void *ucontext);
+/* The stack pointer there. */
+uintptr_t arch_context_sp(const void *ucontext);
+/* Whether a wait on a futex was interrupted that will be restarted. The text must be readable. */
+bool arch_context_waits(const void *ucontext);
 
 /* Return address of signal handlers that are installed with the raw system call. */
 void arch_sigreturn(void);
