@@ -5,8 +5,8 @@
  * on the calling thread's stack, outside the runtime. */
 #include "shim/calls.h"
 
-#include <dlfcn.h>
 #include "base/log.h"
+#include "libc/symbol.h"
 #include "poller/poller.h"
 
 struct real real;
@@ -19,15 +19,6 @@ const char *const call_names[CALL_COUNT] = {
 
 bool real_behind_libc;
 
-/* Condition variables have an incompatible old version that plain dlsym may find. */
-static void *look_up(const char *name)
-{
-    void *p = NULL, *from = real_behind_libc ? RTLD_DEFAULT : RTLD_NEXT;
-    if (name[0] == 'p' && name[8] == 'c' && name[9] == 'o') /* pthread_cond_ */
-        p = dlvsym(from, name, "GLIBC_2.3.2");
-    return p ? p : dlsym(from, name);
-}
-
 static void missing(void)
 {
     panic("a libc function that the program uses does not exist in this libc");
@@ -35,11 +26,14 @@ static void missing(void)
 
 void real_resolve(void)
 {
-#define CALL(class, ret, name, ...)                                                                \
-    real.name = (__typeof__(real.name))look_up(#name);                                             \
-    if (!real.name)                                                                                \
-        real.name = (__typeof__(real.name))(void (*)(void))missing;
+    static const struct symbol_wish wishes[] = {
+#define CALL(class, ret, name, ...) { #name, (void **)&real.name },
 #include "calls.def"
+    };
+    symbol_find(wishes, sizeof wishes / sizeof *wishes, real_behind_libc);
+    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
+        if (!*wishes[i].found)
+            *wishes[i].found = (void *)missing;
 }
 
 #define DECL0()          void
