@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "libc/symbol.h"
 #include "poller/poller.h"
+#include "shim/deep.h"
 
 struct real real;
 _Atomic uint64_t call_passed[CALL_COUNT];
@@ -72,6 +73,10 @@ void real_resolve(void)
     BODY_PASSED(ret, name, n, handoff_enter, handoff_leave, __VA_ARGS__)
 #define BODY_BLOCK(ret, name, n, ...)                                                              \
     BODY_PASSED(ret, name, n, handoff_block_enter, handoff_block_leave, __VA_ARGS__)
+#define INNER_ENTER(self) (deep.on ? (void)0 : handoff_block_enter(self))
+#define INNER_LEAVE(self) (deep.on ? (void)0 : handoff_block_leave(self))
+#define BODY_INNER(ret, name, n, ...)                                                              \
+    BODY_PASSED(ret, name, n, INNER_ENTER, INNER_LEAVE, __VA_ARGS__)
 #define SPAWN_ENTER(self) (fd_unshare(-1), handoff_block_enter(self))
 #define BODY_SPAWN(ret, name, n, ...)                                                              \
     BODY_PASSED(ret, name, n, SPAWN_ENTER, handoff_block_leave, __VA_ARGS__)

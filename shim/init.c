@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/option.h"
 #include "raddle.h"
+#include "shim/deep.h"
 #include "sync/sync.h"
 
 static long write_log(int fd, const void *buf, unsigned long n)
@@ -118,6 +119,7 @@ __attribute__((constructor(101))) static void init(int argc, char **argv, char *
     sync_real.mutex_unlock = real.pthread_mutex_unlock;
     signal_init(real.sigaction);
     runtime_init();
+    runtime_before_threads = deep_start;
     if (real_behind_libc) {
         runtime_mode = RUNTIME_DIRECT;
         if (!options.quiet)

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "poller/poller.h"
+#include "shim/deep.h"
 
 static const char *const park_names[PARK_REASON_COUNT] = {
 #define X(id, name) [PARK_##id] = name,
@@ -41,6 +42,7 @@ void stats_print(void)
     for (int r = 0; r < PARK_REASON_COUNT; r++)
         if (sum.parks[r])
             log_line("parks %s %lu", park_names[r], sum.parks[r]);
+    deep_stats();
     for (int i = 0; i < CALL_COUNT; i++)
         if (load_relaxed(&call_passed[i]))
             log_line("passed through %s %lu", call_names[i], load_relaxed(&call_passed[i]));

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include "arch/syscall.h"
 #include "poller/poller.h"
+#include "shim/deep.h"
 #include "sync/waitq.h"
 
 /* ---- futex(2) for private futexes of this process ---- */
@@ -35,8 +36,8 @@ static int futex_deadline(int op, const struct timespec *ts, uint64_t *deadline)
 }
 
 /* -ENOSYS: the kernel's to do. */
-static long futex(uint32_t *addr, int op, uint32_t value, const struct timespec *ts,
-                  uint32_t *addr2, uint32_t value3)
+long futex_private(uint32_t *addr, int op, uint32_t value, const struct timespec *ts,
+                   uint32_t *addr2, uint32_t value3)
 {
     uint64_t deadline;
     long err;
@@ -133,8 +134,8 @@ EXPORT long syscall(long nr, ...)
     va_end(ap);
     struct fiber *self = fiber_here();
     if (nr == SYS_futex && runtime_mode != RUNTIME_DIRECT && fiber_self) {
-        long r = futex((uint32_t *)a[0], (int)a[1], (uint32_t)a[2], (const struct timespec *)a[3],
-                       (uint32_t *)a[4], (uint32_t)a[5]);
+        long r = futex_private((uint32_t *)a[0], (int)a[1], (uint32_t)a[2],
+                               (const struct timespec *)a[3], (uint32_t *)a[4], (uint32_t)a[5]);
         if (r != -ENOSYS)
             return set_errno(r);
     }

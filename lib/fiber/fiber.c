@@ -146,6 +146,7 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     store_relaxed(&f->flags, 0);
     store_relaxed(&f->in_syscall, 0);
     store_relaxed(&f->attention, load_relaxed(&f->notes) ? ATTENTION_SIGNAL : 0);
+    f->no_cancel = false;
     store_relaxed(&f->pending, 0);
     f->handler_sp = 0;
     f->sigwait = 0;

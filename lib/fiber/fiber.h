@@ -113,6 +113,7 @@ struct fiber {
     _Atomic(struct note *) notes;
     _Atomic uint64_t pending; /* numbers that notes has, or will have in a moment */
     uint64_t sigwait;         /* what it waits for in sigtimedwait */
+    bool no_cancel;           /* in a call of libc's own that is no cancellation point */
     bool temporary_mask;      /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
 
     _Atomic uint32_t nopreempt; /* depth of raddle_nopreempt_begin */

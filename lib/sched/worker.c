@@ -118,6 +118,7 @@ bool worker_in_handler(struct fiber *self, uintptr_t sp)
     if (sp_alt == handler_alt ? sp <= handler : !handler_alt)
         return true;
     self->handler_sp = 0; /* its frame is gone */
+    self->no_cancel = false;
     atomic_fetch_and_explicit(&self->attention, ~ATTENTION_HANDLER, memory_order_relaxed);
     return false;
 }

@@ -294,7 +294,8 @@ static bool may_interrupt(const void *context)
 {
     const ucontext_t *uc = context;
     const void *pc = arch_context_pc(uc);
-    return (uintptr_t)pc < text_start || (uintptr_t)pc >= text_end || arch_after_syscall(pc);
+    return (uintptr_t)pc < text_start || (uintptr_t)pc >= text_end || arch_after_syscall(pc) ||
+           pc == arch_stub_syscall;
 }
 
 static uint64_t *context_mask(ucontext_t *uc)

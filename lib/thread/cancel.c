@@ -30,7 +30,7 @@ static _Atomic uint32_t *flags_of(struct fiber *f)
 
 bool cancel_pending(struct fiber *self)
 {
-    return (load_relaxed(flags_of(self)) & DECISIVE) == CANCELED;
+    return (load_relaxed(flags_of(self)) & DECISIVE) == CANCELED && !self->no_cancel;
 }
 
 void cancel_point(struct fiber *self)
@@ -41,6 +41,18 @@ void cancel_point(struct fiber *self)
         atomic_fetch_and_explicit(&self->attention, ~ATTENTION_CANCEL, memory_order_relaxed);
     if (cancel_pending(self))
         pthread_testcancel(); /* does not return */
+}
+
+bool cancel_inner_begin(struct fiber *self)
+{
+    bool outer = self->no_cancel;
+    self->no_cancel = !(load_relaxed(flags_of(self)) & CANCEL_ASYNC);
+    return outer;
+}
+
+void cancel_inner_end(struct fiber *self, bool outer)
+{
+    self->no_cancel = outer;
 }
 
 void cancel_enabled(struct fiber *self)

@@ -22,6 +22,7 @@
 #include "thread/internal.h"
 
 enum runtime_mode runtime_mode;
+void (*runtime_before_threads)(void);
 
 static struct fiber main_fiber;
 static const char *layout_problem;
@@ -114,6 +115,8 @@ void runtime_activate(void)
      * first one stay kernel threads. */
     bool first = load_relaxed(&self->flags) & FIBER_MAIN;
     int err = options.debug_fail == FAIL_ACTIVATE ? -ENOMEM : choose_poller();
+    if (!err && runtime_before_threads)
+        runtime_before_threads();
     if (!err)
         err = sched_start(count_procs(), (uint32_t)options.max_workers, first ? self : NULL);
     if (err) {

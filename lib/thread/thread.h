@@ -21,6 +21,10 @@ void runtime_init(void);
  * has told why. Blocks the kernel thread for some hundred us. */
 void runtime_activate(void);
 
+/* Called by it once it is known that there will be fibers, and before there is any other kernel
+ * thread; set by the shim. */
+extern void (*runtime_before_threads)(void);
+
 /* In the child of a fork, on the calling fiber: dormant again, one thread. */
 void runtime_after_fork(struct fiber *self);
 
@@ -42,6 +46,10 @@ int thread_cancel(pthread_t thread);
 void cancel_point(struct fiber *self);
 /* Whether cancel_point would not return; cheap. Fibers only. */
 bool cancel_pending(struct fiber *self);
+/* Around a call that libc makes for itself: a cancellation point only if libc has made the type
+ * asynchronous for it. _begin returns what _end wants. */
+bool cancel_inner_begin(struct fiber *self);
+void cancel_inner_end(struct fiber *self, bool outer);
 /* Cancellation was enabled again. */
 void cancel_enabled(struct fiber *self);
 

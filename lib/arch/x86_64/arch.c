@@ -30,6 +30,8 @@ bool arch_tp_native(void)
     return arch_switch == arch_switch_fsgsbase;
 }
 
+const void *arch_stub_syscall;
+
 const void *arch_context_pc(const void *ucontext)
 {
     return (const void *)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];

@@ -49,6 +49,10 @@ static inline bool arch_after_syscall(const void *pc)
     return code[-2] == 0x0f && code[-1] == 0x05;
 }
 
+/* The system call that stubs make for the program's code (patch.h), where a restarted one is found;
+ * NULL: there are no stubs. */
+extern const void *arch_stub_syscall;
+
 /* A system call (args[0] its number) that is not made, -EINTR, when *word has one of bits. */
 long arch_syscall_unless(const _Atomic uint32_t *word, uint32_t bits, const long args[7]);
 /* In a signal handler: if it interrupted that call before it did anything, makes it return -EINTR

@@ -136,7 +136,7 @@ Test(option, a_bad_word_names_the_good_ones)
     complained("RADDLE_BOUND=epoll is not one of none, all; using none");
     parse("RADDLE_DEBUG_FAIL=rings");
     complained("RADDLE_DEBUG_FAIL=rings is not one of none, layout, uring, guard, fsgsbase, "
-               "activate; using none");
+               "activate, deep; using none");
 }
 
 Test(option, a_truth_value_is_0_or_1)
