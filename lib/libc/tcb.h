@@ -62,10 +62,12 @@ void tcb_after_fork(void);
  * one fiber's CPU number into another's TCB. */
 void tcb_leave_rseq(void);
 
-/* Lets libc's setuid family reach all kernel threads although fibers change the thread pointer
- * (setxid.c). Set the hook first: it tells the TCB that the calling kernel thread itself has; called
- * from a signal handler. */
+/* Takes the signal of the setuid family, and lets libc's own use of it reach all kernel threads
+ * although fibers change the thread pointer (setxid.c). Set the hooks first; both are called from the
+ * signal handler. One tells the TCB that the calling kernel thread itself has, the other whether the
+ * signal was ours and is done with. */
 extern uintptr_t (*tcb_kernel_thread)(void);
+extern bool (*tcb_setxid_ours)(void);
 void tcb_wrap_setxid(uintptr_t main_tp, size_t cancelhandling_offset);
 /* After tcb_activate: the offset of cancelhandling in libc's thread structure. */
 size_t tcb_cancelhandling(void);

@@ -136,7 +136,7 @@ void worker_idle_signals(struct worker *w)
 
 void worker_block_signals(struct worker *w)
 {
-    w->sigmask = ~0ull;
+    w->sigmask = ~(1ull << 32); /* but signal 33: setuid waits for every kernel thread */
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &w->sigmask, NULL, 8);
 }
 

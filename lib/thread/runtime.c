@@ -125,6 +125,7 @@ void runtime_activate(void)
     }
     tcb_kernel_thread = kernel_thread;
     cancel_init();
+    setid_start();
     tcb_wrap_setxid(main_fiber.tp, tcb_cancelhandling());
     sys_call(SYS_prctl, PR_GET_NAME, main_fiber.name);
     if (first)
@@ -151,6 +152,7 @@ void runtime_after_fork(struct fiber *self)
     sched_after_fork();
     waitq_after_fork();
     handoff_after_fork();
+    setid_after_fork();
     fiber_after_fork(self);
     tcb_after_fork();
     thread_count(1 - thread_count(0));

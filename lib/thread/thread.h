@@ -53,6 +53,12 @@ void cancel_inner_end(struct fiber *self, bool outer);
 /* Cancellation was enabled again. */
 void cancel_enabled(struct fiber *self);
 
+/* The system call setuid(2) or one of its kin, made by every kernel thread. Blocks the kernel thread until
+ * all have. 0 or what the kernel says to the caller; -ENOSYS: no usable /proc, nothing was done. */
+long thread_set_ids(long number, long a, long b, long c);
+void setid_start(void);
+void setid_after_fork(void);
+
 /* pthread_exit(3): unwinds the stack, running cleanup handlers and destructors. */
 _Noreturn void thread_exit(void *result);
 
