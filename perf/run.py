@@ -60,6 +60,15 @@ PROGRAMS = {
         {"live100k": "threads", "live100k_create": "ns", "live100k_wake_join": "ns",
          "live100k_memory": "B", "live100k_kernel_threads": "threads"},
         [Target("live100k", "value", 100000, True)]),
+    "preempt": Program(
+        "four computing threads per CPU: their pauses, and others' latency", "3", "1",
+        {"preempt_pause": "us", "preempt_sleep_p99": "us", "preempt_io_p50": "us",
+         "preempt_io_p99": "us"},
+        [Target("preempt_pause", "value", 100000), Target("preempt_sleep_p99", "value", 40000),
+         Target("preempt_io_p99", "value", 15000)]),
+    "preempt_cost": Program(
+        "one CPU taken from one computing thread and given to another", "2", "0.5",
+        {"preempt_cost": "ns", "preempt_switches": "1/s"}, []),
     "idle_cpu": Program(
         "200 blocked threads", "3", "1",
         {"idle_cpu": "ms/s", "idle_cpu_rusage": "ms/s", "idle_switches": "1/s",

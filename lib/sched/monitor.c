@@ -193,7 +193,7 @@ static bool look_at_proc(struct proc *p, uint64_t now)
     if (tick != p->seen_tick) {
         p->seen_tick = tick;
         p->seen_since = now;
-        p->seen_cpu = p->asked_cpu = 0;
+        p->seen_cpu = p->asked_at = 0;
         if (preempt_slice && monitor.look_within > preempt_slice / 2 &&
             (!runq_empty(&p->runq) || load_relaxed(&sched.nglobal)))
             monitor.look_within = preempt_slice / 2;
@@ -221,10 +221,14 @@ static bool look_at_proc(struct proc *p, uint64_t now)
         give = w->hog = false;
         if (sure && (!idle_procs || due) && since >= (soon ? preempt_slice / 4 : preempt_slice)) {
             bool asked = preempt_request(w, p);
-            if (!p->asked_cpu)
+            if (!p->asked_at) {
+                p->asked_at = now;
                 p->asked_cpu = cpu;
-            /* A slice later it has not come by a place where it can stop. */
-            give = w->hog = cpu - p->asked_cpu >= preempt_slice || !asked;
+            }
+            /* A slice later it has not come by a place where it can stop; or it hardly gets a CPU,
+             * and what waits is urgent. */
+            give = w->hog = !asked || cpu - p->asked_cpu >= preempt_slice ||
+                            (soon && now - p->asked_at >= 2 * preempt_slice);
         }
         stops = sure && !give; /* and looks at its ring then */
     }
@@ -242,7 +246,7 @@ static bool look_at_proc(struct proc *p, uint64_t now)
     if (!proc_retake(w))
         return false;
     p->seen_since = now; /* whoever gets it starts afresh */
-    p->seen_cpu = p->asked_cpu = 0;
+    p->seen_cpu = p->asked_at = 0;
     add_relaxed(&sched.handoffs, 1);
     handoff_proc(p);
     return true;

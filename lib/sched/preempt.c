@@ -164,8 +164,8 @@ bool preempt_here(struct fiber *self, struct worker *w, void *context)
     uc->uc_stack = (stack_t){ .ss_sp = self->alt_sp,
                               .ss_size = self->alt_sp ? self->alt_size : 0,
                               .ss_flags = self->alt_sp ? self->alt_flags : SS_DISABLE };
-    *mask = w->sigmask =
-        self->sigmask; /* the kernel's when the handler returns, nothing comes before */
+    /* The kernel's when the handler returns; nothing comes before. */
+    *mask = w->sigmask = self->sigmask;
     return true;
 }
 

@@ -309,8 +309,15 @@ static struct fiber *find_runnable(struct worker *w)
             if ((f = runq_get(&p->runq)))
                 return f;
         }
-        if ((f = steal(w)) || (f = preempted_get(p, true)))
+        if ((f = steal(w)))
             return f;
+        /* A fiber that computes keeps the ring waiting: what is prepared goes to the kernel first. */
+        if (load_relaxed(&sched.nhogs)) {
+            if (sched_poller->poll(w, p, (int)runq_room(&p->runq), true) > 0)
+                continue;
+            if ((f = preempted_get(p, true)))
+                return f;
+        }
         sleep_idle(w);
     }
 }

@@ -33,8 +33,9 @@ struct proc {
     /* the monitor's notes */
     uint32_t seen_tick;
     uint64_t seen_since, seen_cpu;
-    uint64_t asked_cpu; /* its CPU time when it was first asked to stop */
-    uint64_t hog_at;    /* when it last began or stopped running a fiber that computes: preempt.c */
+    uint64_t asked_at,
+        asked_cpu;   /* when it was first asked to stop, by the clock and its CPU time */
+    uint64_t hog_at; /* when it last began or stopped running a fiber that computes: preempt.c */
 } __attribute__((aligned(CACHE_LINE)));
 
 #define WAKE_PROC   1u /* w->proc was given: run */
