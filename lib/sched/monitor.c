@@ -351,13 +351,16 @@ int monitor_start(void)
     sched.membarrier = sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ==
                        0;
 
-    /* The kernel's own sigaction: libc's refuses the number. */
+    /* On the alternate stack if the thread has one: the stack pointer may be no stack (Erlang's generated
+     * code keeps data below it). Such a fiber is stopped on that stack, which is its own as well.
+     * The kernel's own sigaction: libc's refuses the number. */
     struct {
         void (*handler)(int, siginfo_t *, void *);
         unsigned long flags;
         void (*restorer)(void);
         uint64_t mask;
-    } action = { on_rescue, SA_RESTART | SA_SIGINFO | KERNEL_SA_RESTORER, arch_sigreturn, ~0ull },
+    } action = { on_rescue, SA_RESTART | SA_SIGINFO | SA_ONSTACK | KERNEL_SA_RESTORER,
+                 arch_sigreturn, ~0ull },
       libc_action = { 0 };
     sys_call(SYS_rt_sigaction, RESCUE_SIGNAL, &action, &libc_action, 8);
     /* tcb_activate has made libc install its own; never again after this. In a fork's child that
