@@ -98,8 +98,9 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
 
 /* ---- writing ---- */
 
-/* A blocking write to a pipe transfers everything, however full it is. */
-static ssize_t write_pipe(struct fiber *self, int fd, const char *buf, size_t n)
+/* A blocking write to a pipe transfers everything, however full it is. part: the program's call has
+ * written something before. */
+static ssize_t write_pipe(struct fiber *self, int fd, const char *buf, size_t n, bool part)
 {
     size_t done = 0;
     while (done < n) {
@@ -118,8 +119,9 @@ static ssize_t write_pipe(struct fiber *self, int fd, const char *buf, size_t n)
             return done ? (ssize_t)done : -EAGAIN;
         /* After a part was written the count is the answer to a signal, and to cancellation too. */
         long ready =
-            done ? RESTART_PART(self, poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE))
-                 : RESTART(self, true, poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE));
+            done || part
+                ? RESTART_PART(self, poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE))
+                : RESTART(self, true, poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE));
         if (ready < 0)
             return done ? (ssize_t)done : ready;
     }
@@ -138,7 +140,7 @@ ssize_t write_any(struct fiber *self, int fd, const void *buf, size_t n)
             fd_forget(fd);
             continue;
         case FD_PIPE:
-            return n ? write_pipe(self, fd, buf, n) : sys_call(SYS_write, fd, buf, n);
+            return n ? write_pipe(self, fd, buf, n, false) : sys_call(SYS_write, fd, buf, n);
         case FD_FILE: {
             struct iovec iov = { (void *)(uintptr_t)buf, n };
             return file_write(self, fd, &iov, 1, NO_OFFSET);
@@ -158,16 +160,22 @@ EXPORT ssize_t write(int fd, const void *buf, size_t n)
     return set_errno(write_any(self, fd, buf, n));
 }
 
-/* One call that takes everything if there is room; else piece by piece. */
+/* One call that takes everything if there is room: what fits in PIPE_BUF is written as one. Else, from
+ * where that ended, piece by piece. */
 static ssize_t writev_pipe(struct fiber *self, int fd, const struct iovec *iov, int count)
 {
-    ssize_t done = try_write(fd, iov, count);
-    if (done == -EAGAIN)
-        done = 0;
-    else if (done < 0 && done != -EOPNOTSUPP)
+    ssize_t done;
+    while ((done = try_write(fd, iov, count)) == -EAGAIN) {
+        if (fd_nonblocking(fd))
+            return done;
+        long ready = RESTART(self, true, poller_wait(self, fd, POLLOUT, TIMER_NEVER, PARK_WRITE));
+        if (ready < 0)
+            return ready;
+    }
+    if (done == -EOPNOTSUPP)
+        return HANDED_OFF(self, CALL_RESTART(self, true, SYS_writev, fd, iov, count));
+    if (done < 0)
         return done;
-    else if (done == -EOPNOTSUPP)
-        done = 0;
     size_t skip = (size_t)done;
     for (int i = 0; i < count; i++) {
         if (skip >= iov[i].iov_len) {
@@ -175,7 +183,7 @@ static ssize_t writev_pipe(struct fiber *self, int fd, const struct iovec *iov, 
             continue;
         }
         size_t n = iov[i].iov_len - skip;
-        ssize_t r = write_pipe(self, fd, (char *)iov[i].iov_base + skip, n);
+        ssize_t r = write_pipe(self, fd, (char *)iov[i].iov_base + skip, n, true);
         if (r < 0)
             return done ? done : r;
         done += r;

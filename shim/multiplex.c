@@ -56,7 +56,9 @@ static long wait_for_any(struct fiber *self, const struct pollfd *fds, nfds_t n,
     if (count == 0) {
         return fiber_sleep(self, deadline) ? -EINTR : -ETIME;
     }
-    if (count == 1) {
+    /* The ring does not wake for POLLPRI where the kernel's wake-up names that alone (io_uring's poll
+     * takes it for an event that always comes with others). */
+    if (count == 1 && !(only->events & POLLPRI)) {
         long r = poller_wait(self, only->fd, (uint32_t)(uint16_t)only->events, deadline, PARK_POLL);
         return r == -ETIME || r == -EINTR ? r : 0;
     }
@@ -129,7 +131,7 @@ static long poll_one(struct fiber *self, struct pollfd *p, int64_t ns)
 /* Results of the kernel's kind. */
 static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t ns)
 {
-    if (n == 1 && fds[0].fd >= 0 && ns != 0)
+    if (n == 1 && ns != 0 && fds[0].fd >= 0 && !(fds[0].events & POLLPRI))
         return poll_one(self, fds, ns);
     long r = poll_now(self, fds, n);
     if (r || ns == 0)

@@ -44,6 +44,14 @@ static ssize_t receive_now(const struct receive *c, int flags)
     return sys_call(SYS_recvfrom, c->fd, c->buf, c->n, flags, NULL, NULL);
 }
 
+static bool is_stream(int fd)
+{
+    int type = 0;
+    socklen_t len = sizeof type;
+    return sys_call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+           type == SOCK_STREAM;
+}
+
 static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
 {
     int fd = c->fd;
@@ -60,6 +68,8 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
     }
     if (fd_nonblocking(fd))
         return tried ? -EAGAIN : receive_now(c, flags);
+    if (flags & MSG_WAITALL && !is_stream(fd))
+        flags &= ~MSG_WAITALL; /* the ring would put records together */
     uint64_t deadline = fd_socket_deadline(fd, false);
     struct io io = { .kind = c->msg ? IO_RECVMSG : IO_RECV,
                      .reason = PARK_READ,
@@ -68,7 +78,10 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
                      .len = (uint32_t)(c->n < MAX_TRANSFER ? c->n : MAX_TRANSFER),
                      .flags = (uint32_t)flags,
                      .tried = true };
-    ssize_t r = RESTART(self, deadline == TIMER_NEVER, poller->io(self, &io, deadline));
+    ssize_t r = -EOPNOTSUPP;
+    /* The ring would collect the same bytes again and again. */
+    if ((flags & (MSG_WAITALL | MSG_PEEK)) != (MSG_WAITALL | MSG_PEEK))
+        r = RESTART(self, deadline == TIMER_NEVER, poller->io(self, &io, deadline));
     if (r != -EOPNOTSUPP) {
         note_likely(fd, io.more || (r > 0 && r == (ssize_t)c->n));
         return timed_out(r);
@@ -169,13 +182,14 @@ long socket_wait_for_room(struct fiber *self, int fd, uint64_t deadline, bool pa
     return ready == -ETIME && look < deadline ? 0 : ready;
 }
 
-/* The rest of a blocking send, from a point where the socket had no room. done: sent before; an
- * error after that is reported by the next call, without a signal. */
+/* The rest of a blocking send, from a point where the socket had no room. done: sent before, of this
+ * buffer (part: of others); an error after that is reported by the next call, without a signal. */
 static ssize_t send_rest(struct fiber *self, int fd, const char *buf, size_t n, int flags,
-                         const struct sockaddr *addr, socklen_t len, size_t done, uint64_t deadline)
+                         const struct sockaddr *addr, socklen_t len, size_t done, bool part,
+                         uint64_t deadline)
 {
     for (int futile = 0;;) {
-        long ready = socket_wait_for_room(self, fd, deadline, done > 0);
+        long ready = socket_wait_for_room(self, fd, deadline, done || part);
         if (ready < 0)
             return done ? (ssize_t)done : timed_out(ready);
         ssize_t r = sys_call(SYS_sendto, fd, buf + done, n - done,
@@ -206,7 +220,7 @@ ssize_t socket_send(struct fiber *self, int fd, const void *buf, size_t n, int f
         return r;
     if (fd_nonblocking(fd))
         return r;
-    return send_rest(self, fd, buf, n, flags, addr, len, r > 0 ? (size_t)r : 0,
+    return send_rest(self, fd, buf, n, flags, addr, len, r > 0 ? (size_t)r : 0, false,
                      fd_socket_deadline(fd, true));
 }
 
@@ -222,7 +236,7 @@ ssize_t socket_sendmsg_rest(struct fiber *self, int fd, const struct msghdr *msg
             continue;
         }
         ssize_t r = send_rest(self, fd, v->iov_base, v->iov_len, flags | MSG_NOSIGNAL, NULL, 0,
-                              skip, deadline);
+                              skip, true, deadline);
         if (r <= (ssize_t)skip)
             break;
         done += r - (ssize_t)skip;
@@ -334,6 +348,14 @@ EXPORT int accept(int fd, __SOCKADDR_ARG addr, socklen_t *len)
     return accept4(fd, addr, len, 0);
 }
 
+static bool local_socket(int fd)
+{
+    int domain = 0;
+    socklen_t len = sizeof domain;
+    return sys_call(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+           domain == AF_UNIX;
+}
+
 EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 {
     struct fiber *self = fiber_at_cancel_point();
@@ -343,6 +365,11 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
         fd_forget(fd);
         return (int)set_errno(sys_call(SYS_connect, fd, addr.__sockaddr__, len));
     }
+    /* The ring would give a full backlog to one of its few helper threads, to wait there. */
+    if (local_socket(fd))
+        return (int)set_errno(
+            HANDED_OFF(self, CALL_RESTART(self, fd_socket_deadline(fd, true) == TIMER_NEVER,
+                                          SYS_connect, fd, addr.__sockaddr__, len)));
     struct io io = { .kind = IO_CONNECT,
                      .reason = PARK_CONNECT,
                      .fd = fd,
