@@ -142,9 +142,13 @@ EXPORT int sigaltstack(const stack_t *stack, stack_t *old)
 
 static long send_to(struct fiber *f, int sig, int code, union sigval value)
 {
-    if (sig < 0 || sig >= _NSIG || sig == 32 || sig == 33)
+    if (sig == 32 || sig == 33)
         return -EINVAL;
-    if (sig == 0 || load_relaxed(&f->state) == FIBER_ENDED)
+    if (load_relaxed(&f->state) == FIBER_ENDED) /* nobody looks at the number either */
+        return 0;
+    if (sig < 0 || sig >= _NSIG)
+        return -EINVAL;
+    if (sig == 0)
         return 0;
     pid_t pid = (pid_t)sys_call(SYS_getpid);
     if (sig == SIGKILL || sig == SIGSTOP)

@@ -10,13 +10,21 @@
 #include "libc/tcb.h"
 #include "sync/waitq.h"
 
+/* pthread_setattr_default_np was called; else what pthread_create uses is known without looking. */
+static _Atomic bool defaults_changed;
+
 static int start(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg,
                  bool c11)
 {
     if (unlikely(runtime_mode == RUNTIME_DORMANT))
         runtime_activate();
     if (runtime_mode == RUNTIME_ACTIVE) {
+        pthread_attr_t defaults;
+        if (!attr && load_relaxed(&defaults_changed) && !pthread_getattr_default_np(&defaults))
+            attr = &defaults;
         int err = thread_create(thread, attr, f, arg, c11);
+        if (attr == &defaults)
+            pthread_attr_destroy(&defaults);
         if (err != -ENOTSUP)
             return -err;
     }
@@ -131,16 +139,21 @@ EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
     int err = pthread_attr_init(attr);
     if (err)
         return err;
-    pthread_attr_setguardsize(attr, f->stack.guard);
+    char *low;
+    size_t size;
+    fiber_stack_bounds(f, &low, &size);
+    pthread_attr_setguardsize(attr, f->guard_size);
     pthread_attr_setdetachstate(attr,
                                 f->detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
-    return pthread_attr_setstack(attr, f->stack.base, (size_t)(f->stack.top - f->stack.base));
+    return pthread_attr_setstack(attr, low, size);
 }
 
 EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
 {
     int err = REAL(pthread_setattr_default_np)(attr);
     pthread_attr_t now;
+    if (!err)
+        store_relaxed(&defaults_changed, true);
     if (!err && runtime_mode == RUNTIME_ACTIVE && !pthread_getattr_default_np(&now)) {
         size_t size, guard;
         pthread_attr_getstacksize(&now, &size);

@@ -53,12 +53,10 @@ long futex_private(uint32_t *addr, int op, uint32_t value, const struct timespec
             return -EINVAL;
         if ((err = futex_deadline(op, ts, &deadline)))
             return err;
-        /* Not a cancellation point: a cancellation only has to stop interrupting the wait. */
         do {
             err = waitq_wait((_Atomic uint32_t *)addr, value, value3, deadline, PARK_FUTEX);
-            if (err == -EINTR)
-                atomic_fetch_and_explicit(&fiber_self->attention, ~ATTENTION_CANCEL,
-                                          memory_order_relaxed);
+            if (err == -EINTR) /* not a cancellation point */
+                sched_wait_interrupted(fiber_self);
         } while (err == -EINTR && restart_wait(fiber_self, deadline == TIMER_NEVER));
         return err;
     case FUTEX_WAKE:

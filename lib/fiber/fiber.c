@@ -126,6 +126,8 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     }
     f->stack.user = false;
     f->stack.top = (char *)f;
+    f->stack_size = slot_size;
+    f->guard_size = ALIGN_UP(slot_guard, 4096);
     if (stack_set_guard(&f->stack, slot_guard)) {
         fiber_free(f);
         return NULL;
@@ -134,6 +136,7 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
         f->stack.user = true;
         f->stack.base = user;
         f->stack.top = (char *)user + size;
+        f->stack_size = size;
     } else {
         f->stack.base = f->stack.slot + f->stack.guard;
     }
@@ -169,6 +172,13 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
 fail:
     atomic_fetch_sub_explicit(&fiber_live, 1, memory_order_relaxed);
     return NULL;
+}
+
+void fiber_stack_bounds(const struct fiber *f, char **low, size_t *size)
+{
+    char *high = f->stack.user ? f->stack.top : (char *)ALIGN_UP(f->stack.top, 4096);
+    *low = high - f->stack_size;
+    *size = f->stack_size;
 }
 
 void fiber_free(struct fiber *f)

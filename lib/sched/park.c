@@ -152,6 +152,13 @@ static void post_and_interrupt(struct worker *w, void *arg)
     store_release(&e.fiber->interruption, NULL); /* partner: the parker's wait for BUSY */
 }
 
+/* Something is to be looked at; whether it ends this park. */
+static bool ends_early(struct fiber *self, enum park_reason reason)
+{
+    return load_relaxed(&self->attention) & ATTENTION_SIGNAL || !(PARK_NO_POINTS >> reason & 1) ||
+           sched_cancel_ops.anywhere(self);
+}
+
 bool fiber_park_interruptible(struct fiber *self, enum park_reason reason, const void *object,
                               void (*post)(struct worker *, void *), void *arg, uint64_t deadline,
                               void (*expire)(struct worker *, void *))
@@ -161,10 +168,8 @@ bool fiber_park_interruptible(struct fiber *self, enum park_reason reason, const
     self->handled = 0;
     store_release(&self->interruption, &i); /* partner: the exchange in fiber_interrupt */
     fence_compiler();                       /* partner: the barrier of whoever set attention */
-    uint32_t looks = PARK_NO_POINTS >> reason & 1 ? ATTENTION_SIGNAL
-                                                  : ATTENTION_SIGNAL | ATTENTION_CANCEL;
-    if (unlikely(load_relaxed(&self->attention) & looks) &&
-        cas_acquire(&self->interruption, &mine, &busy)) {
+    if (unlikely(load_relaxed(&self->attention) & (ATTENTION_SIGNAL | ATTENTION_CANCEL)) &&
+        ends_early(self, reason) && cas_acquire(&self->interruption, &mine, &busy)) {
         /* Interrupted before it parked, by what came since the program made the call. */
         struct interrupt_now e = { { post, expire, arg }, self };
         store_relaxed(&self->interrupted, 1);

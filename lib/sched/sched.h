@@ -176,6 +176,14 @@ struct sched_cancel_ops {
     bool (*anywhere)(struct fiber *self);
 };
 extern struct sched_cancel_ops sched_cancel_ops;
+/* A wait in a function that is no cancellation point was interrupted, nothing is locked and the fiber in
+ * no queue: a thread that may be cancelled anywhere is so here. */
+static inline void sched_wait_interrupted(struct fiber *self)
+{
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_CANCEL) &&
+        sched_cancel_ops.anywhere(self))
+        pthread_testcancel();
+}
 /* Interrupts the fiber's kernel thread for that, if it runs. */
 void sched_cancel_running(struct fiber *f);
 

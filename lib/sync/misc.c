@@ -19,8 +19,10 @@ int barrier_wait(struct barrier *bar)
         bar->in++;
         /* Who is interrupted by a signal has not arrived, and comes again. */
         struct waiter x = { .bits = WAITQ_ANY, .counter = &bar->in };
-        if (waitq_park(self, b, &x, bar, false, TIMER_NEVER, PARK_BARRIER) == -EINTR)
+        if (waitq_park(self, b, &x, bar, false, TIMER_NEVER, PARK_BARRIER) == -EINTR) {
+            sched_wait_interrupted(self);
             return barrier_wait(bar);
+        }
         return 0;
     }
     bar->round++;
@@ -37,13 +39,22 @@ int barrier_wait(struct barrier *bar)
 #define ONCE_RUNNING 1u
 #define ONCE_DONE    2u
 
+extern void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buf, void (*routine)(void *),
+                                  void *arg);
+extern void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buf, int execute);
+
+/* In libc's list of handlers as well: if init has no unwind tables, the unwinder never reaches us, and
+ * libc runs what is in the list. */
 struct once_guard {
     _Atomic uint32_t *control;
     uint32_t outcome;
+    struct _pthread_cleanup_buffer in_list;
 };
 
-static void once_leave(struct once_guard *g)
+static void once_leave(void *guard)
 {
+    struct once_guard *g = guard;
+    _pthread_cleanup_pop(&g->in_list, 0);
     store_seq(g->control, g->outcome); /* partner: the acquire in once_run */
     waitq_wake((const void *)g->control, INT32_MAX, WAITQ_ANY);
 }
@@ -55,12 +66,14 @@ int once_run(_Atomic uint32_t *control, void (*init)(void))
         if (likely(state == ONCE_DONE))
             return 0;
         if (state == ONCE_RUNNING) {
-            waitq_wait(control, ONCE_RUNNING, WAITQ_ANY, TIMER_NEVER, PARK_ONCE);
+            if (waitq_wait(control, ONCE_RUNNING, WAITQ_ANY, TIMER_NEVER, PARK_ONCE) == -EINTR)
+                sched_wait_interrupted(fiber_current());
             continue;
         }
         if (!cas_acquire(control, &state, ONCE_RUNNING))
             continue;
-        struct once_guard guard __attribute__((cleanup(once_leave))) = { control, 0 };
+        struct once_guard guard __attribute__((cleanup(once_leave))) = { .control = control };
+        _pthread_cleanup_push(&guard.in_list, once_leave, &guard);
         init();
         guard.outcome = ONCE_DONE;
         return 0;

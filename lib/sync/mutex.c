@@ -49,8 +49,10 @@ static int wait_for_lock(struct mutex *m, struct fiber *self, uint64_t deadline)
         }
         struct waiter x = { .bits = WAITQ_ANY, .tag = lost >= PATIENCE ? TAG_HAND_OVER : 0 };
         int err = waitq_park(self, b, &x, m, lost > 0, deadline, PARK_MUTEX);
-        if (err == -EINTR)
-            continue; /* signal handlers run, and the wait goes on */
+        if (err == -EINTR) {
+            sched_wait_interrupted(self);
+            continue; /* signal handlers ran, and the wait goes on */
+        }
         if (err)
             return err;
         if (x.tag == TAG_HAND_OVER)

@@ -121,7 +121,7 @@ int rwlock_read(struct rwlock *l, uint64_t deadline)
     if (err != -EBUSY)
         return err;
     while ((err = lock_slow(l, TAG_READ, deadline)) == -EINTR)
-        ;
+        sched_wait_interrupted(fiber_current());
     return err;
 }
 
@@ -131,7 +131,7 @@ int rwlock_write(struct rwlock *l, uint64_t deadline)
     if (err != -EBUSY)
         return err;
     while ((err = lock_slow(l, TAG_WRITE, deadline)) == -EINTR)
-        ;
+        sched_wait_interrupted(fiber_current());
     return err;
 }
 

@@ -75,6 +75,11 @@ static int read_attributes(const pthread_attr_t *attr, struct thread_attributes 
     pthread_attr_getschedpolicy(attr, &policy);
     if (value == PTHREAD_EXPLICIT_SCHED && policy != SCHED_OTHER)
         return -ENOTSUP;
+    sigset_t set;
+    if (pthread_attr_getsigmask_np(attr, &set) == 0) {
+        a->mask_given = true;
+        memcpy(&a->mask, &set, sizeof a->mask);
+    }
     /* libc computes the low end from a high end that is NULL unless the program set it. */
     void *low;
     pthread_attr_getstack(attr, &low, &a->size);
@@ -109,7 +114,7 @@ int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(
     f->arg = arg;
     f->c11 = c11;
     f->detached = a.detached;
-    f->sigmask = creator_mask();
+    f->sigmask = a.mask_given ? a.mask : creator_mask();
     *thread = (pthread_t)f->tp; /* before the fiber can run: it may look at it */
     thread_count(1);
     struct fiber *self = fiber_current();

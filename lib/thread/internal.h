@@ -10,6 +10,8 @@ struct thread_attributes {
     void *stack; /* the program's, or NULL */
     size_t size; /* 0: default */
     size_t guard;
+    bool mask_given;
+    uint64_t mask;
 };
 
 /* Threads that have not ended; returns the number after adding n. */
