@@ -10,9 +10,6 @@
 #include "libc/tcb.h"
 #include "sync/waitq.h"
 
-/* pthread_setattr_default_np was called; else what pthread_create uses is known without looking. */
-static _Atomic bool defaults_changed;
-
 static int start(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg,
                  bool c11)
 {
@@ -20,7 +17,8 @@ static int start(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void 
         runtime_activate();
     if (runtime_mode == RUNTIME_ACTIVE) {
         pthread_attr_t defaults;
-        if (!attr && load_relaxed(&defaults_changed) && !pthread_getattr_default_np(&defaults))
+        if (!attr && load_relaxed(&thread_defaults_changed) &&
+            !pthread_getattr_default_np(&defaults))
             attr = &defaults;
         int err = thread_create(thread, attr, f, arg, c11);
         if (attr == &defaults)
@@ -153,7 +151,7 @@ EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
     int err = REAL(pthread_setattr_default_np)(attr);
     pthread_attr_t now;
     if (!err)
-        store_relaxed(&defaults_changed, true);
+        store_relaxed(&thread_defaults_changed, true);
     if (!err && runtime_mode == RUNTIME_ACTIVE && !pthread_getattr_default_np(&now)) {
         size_t size, guard;
         pthread_attr_getstacksize(&now, &size);

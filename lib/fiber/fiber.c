@@ -85,7 +85,7 @@ static struct fiber *fresh(size_t size, size_t guard)
     if (room)
         pool.slots = slot;
     lock_release(&pool.lock);
-    if (!room || stack_make(&s, size, guard, slot))
+    if (!room || stack_carve(&s, size, guard, slot))
         return NULL;
     struct fiber *f = (struct fiber *)s.top;
     uintptr_t tp = tcb_make(s.slot + s.slot_size);
@@ -124,11 +124,13 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     } else if (!(f = fresh(slot_size, slot_guard))) {
         goto fail;
     }
+    if (f->stack.user)
+        f->stack.base = f->stack.slot; /* where it was without a guard */
     f->stack.user = false;
     f->stack.top = (char *)f;
-    f->stack_size = slot_size;
+    f->stack_size = user ? 0 : size;
     f->guard_size = ALIGN_UP(slot_guard, 4096);
-    if (stack_set_guard(&f->stack, slot_guard)) {
+    if (stack_shape(&f->stack, slot_guard, user ? 0 : size)) {
         fiber_free(f);
         return NULL;
     }
@@ -136,9 +138,6 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
         f->stack.user = true;
         f->stack.base = user;
         f->stack.top = (char *)user + size;
-        f->stack_size = size;
-    } else {
-        f->stack.base = f->stack.slot + f->stack.guard;
     }
     tcb_describe(f->tp, f->stack.base - f->stack.guard,
                  (size_t)(f->stack.top - f->stack.base) + f->stack.guard, f->stack.guard, f->tid);
@@ -177,8 +176,8 @@ fail:
 void fiber_stack_bounds(const struct fiber *f, char **low, size_t *size)
 {
     char *high = f->stack.user ? f->stack.top : (char *)ALIGN_UP(f->stack.top, 4096);
-    *low = high - f->stack_size;
-    *size = f->stack_size;
+    *size = f->stack_size ? f->stack_size : (size_t)(high - f->stack.base);
+    *low = high - *size;
 }
 
 void fiber_free(struct fiber *f)

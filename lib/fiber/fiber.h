@@ -120,7 +120,7 @@ struct fiber {
     uint32_t preempt_tick;      /* of the proc, when ATTENTION_PREEMPT was set */
 
     struct stack stack;
-    size_t stack_size, guard_size; /* as asked for */
+    size_t stack_size, guard_size; /* as asked for; 0: the default */
     char name[16];
 };
 
@@ -142,8 +142,8 @@ struct fiber *fiber_of_tid(uint32_t tid);
  * RADDLE_MAX_THREADS reached). Takes libc locks: call outside the runtime.
  * size 0: the default stack. user != NULL: run on [user, user + size). */
 struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(void));
-/* The stack as the program knows it: of the size that it asked for, with whole pages if that has. As
- * with libc the thread's own structures lie at its high end; there is more room below the low one. */
+/* The stack as the program knows it: of the size that it asked for, or as large as it is. As with libc
+ * the thread's own structures lie at its high end. */
 void fiber_stack_bounds(const struct fiber *f, char **low, size_t *size);
 /* Takes back a fiber that has ended and will not be looked at any more. */
 void fiber_free(struct fiber *f);

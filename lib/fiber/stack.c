@@ -22,6 +22,8 @@
 #define MIN_CLASS          14 /* 16 KiB */
 /* Room for two nested signal frames at the low end, beyond what the program asked for. */
 #define SIGNAL_ROOM (2 * 3632 + 4096)
+/* Larger stacks have exactly the size that was asked for, and no such room. */
+#define SMALL (64ul << 10)
 /* All slots look alike to a cache that is indexed by low address bits: their hot lines would meet in
  * the same sets. Struct fiber and the stack start at one of these offsets. */
 #define COLOURS     6u
@@ -118,23 +120,46 @@ static int guard_change(char *at, size_t len, bool install)
     return mprotect(at, len, PROT_NONE) ? -ENOMEM : 0;
 }
 
-int stack_set_guard(struct stack *s, size_t guard)
+int stack_shape(struct stack *s, size_t guard, size_t size)
 {
     guard = ALIGN_UP(guard, PAGE);
-    if (s->user || guard == s->guard)
+    if (s->user)
         return 0;
-    if (guard > s->guard) {
-        if (guard_change(s->slot + s->guard, guard - s->guard, true))
+    char *low = s->slot + guard, *was = s->base - s->guard;
+    if (size) {
+        size_t room = size < SMALL ? SIGNAL_ROOM : 0;
+        char *exact = (char *)ALIGN_DOWN((char *)ALIGN_UP(s->top, PAGE) - size - room, PAGE);
+        if (exact > low)
+            low = exact;
+    }
+    char *at = low - guard;
+    if (low == s->base && guard == s->guard)
+        return 0;
+    if (at != was) {
+        if (guard_change(was, s->guard, false))
             return -ENOMEM;
-    } else if (guard_change(s->slot + guard, s->guard - guard, false)) {
+        s->guard = 0;
+        if (was < at) /* what a larger stack has left there */
+            madvise(was, (size_t)(at - was), MADV_DONTNEED);
+        if (guard_change(at, guard, true))
+            return -ENOMEM;
+    } else if (guard > s->guard) {
+        if (guard_change(at + s->guard, guard - s->guard, true))
+            return -ENOMEM;
+    } else if (guard_change(at + guard, s->guard - guard, false)) {
         return -ENOMEM;
     }
     s->guard = guard;
-    s->base = s->slot + guard;
+    s->base = low;
     return 0;
 }
 
-int stack_make(struct stack *s, size_t size, size_t guard, uint32_t number)
+int stack_set_guard(struct stack *s, size_t guard)
+{
+    return stack_shape(s, guard, 0);
+}
+
+int stack_carve(struct stack *s, size_t size, size_t guard, uint32_t number)
 {
     int c = stack_class(size, guard);
     char *slot = c < 0 ? NULL : carve(c);
@@ -147,14 +172,20 @@ int stack_make(struct stack *s, size_t size, size_t guard, uint32_t number)
         .top = slot + (1ul << c) - pool.head - number % COLOURS * COLOUR_STEP,
         .size_class = (uint8_t)c,
     };
-    return stack_set_guard(s, guard);
+    return 0;
+}
+
+int stack_make(struct stack *s, size_t size, size_t guard, uint32_t number)
+{
+    int err = stack_carve(s, size, guard, number);
+    return err ? err : stack_set_guard(s, guard);
 }
 
 void stack_trim(struct stack *s, size_t keep)
 {
     if (s->user)
         return;
-    char *low = s->slot + s->guard, *high = (char *)ALIGN_DOWN(s->top - keep, PAGE);
+    char *low = s->base, *high = (char *)ALIGN_DOWN(s->top - keep, PAGE);
     if (high > low)
         madvise(low, (size_t)(high - low), MADV_DONTNEED);
 }

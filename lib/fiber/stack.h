@@ -25,6 +25,15 @@ void stack_init(size_t head);
  * spreading stacks over cache sets. Returns 0 or -ENOMEM. */
 int stack_make(struct stack *s, size_t size, size_t guard, uint32_t number);
 
+/* The same without a guard yet: stack_shape comes next. */
+int stack_carve(struct stack *s, size_t size, size_t guard, uint32_t number);
+
+/* Puts the guard at the low end of the slot (size 0), where it shares its page-table page with the
+ * neighbour, or right below a stack of exactly this size (small ones: a little lower), as a program
+ * expects that knows how much it has asked for. Guard pages of a reused slot are changed only when
+ * something differs. top must be set. Returns 0 or -ENOMEM. */
+int stack_shape(struct stack *s, size_t guard, size_t size);
+
 /* Guard pages of a reused slot are changed only when their size differs. */
 int stack_set_guard(struct stack *s, size_t guard);
 

@@ -59,6 +59,8 @@ static void entry(void)
     thread_finish(self);
 }
 
+_Atomic bool thread_defaults_changed;
+
 /* What the attributes ask for; -ENOTSUP: only a kernel thread can give it. */
 static int read_attributes(const pthread_attr_t *attr, struct thread_attributes *a)
 {
@@ -85,7 +87,7 @@ static int read_attributes(const pthread_attr_t *attr, struct thread_attributes 
     pthread_attr_getstack(attr, &low, &a->size);
     if ((uintptr_t)low + a->size)
         a->stack = low;
-    else if (a->size == size)
+    else if (a->size == size && !load_relaxed(&thread_defaults_changed))
         a->size = 0; /* what it would have had anyway */
     return 0;
 }

@@ -34,6 +34,9 @@ void runtime_after_fork(struct fiber *self);
 int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg,
                   bool c11);
 
+/* pthread_setattr_default_np was called; else what is used without attributes is known. */
+extern _Atomic bool thread_defaults_changed;
+
 /* pthread_join(3), pthread_clockjoin_np(3): waits until deadline (ns, TIMER_NEVER: for ever; 0:
  * pthread_tryjoin_np, -EBUSY). -EDEADLK, -EINVAL, -ETIMEDOUT as documented there. */
 int thread_join(pthread_t thread, void **result, uint64_t deadline);
