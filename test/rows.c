@@ -3,33 +3,27 @@
  *
  *     rows blocked NAME    many threads block in NAME; how many kernel threads does that take?
  *     rows passed          call every function that raddle passes on to libc; the statistics count
+ *     rows seen NAME       call it and see its effect
+ *     rows list WHAT       names, of blocked or seen
  *
  * Functions are looked up by name, so that the aliases that only libc's own headers or old programs
  * use are called as well. A blocked program ends by _exit: nothing is ever woken.
  */
 #include "programs/check.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <semaphore.h>
-#include <stdatomic.h>
-#include <stdint.h>
-#include <sys/epoll.h>
-#include <sys/select.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <threads.h>
 
 #include "rows.h"
 
 enum { THREADS = 24 };
 
-static void (*function)(void);
+anything *function;
+const char *row_name;
 static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -40,12 +34,8 @@ static sem_t sem;
 static mtx_t mtx;
 static cnd_t cnd;
 static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
-static int empty[2], full[2], silent[2], stuffed[2], listener, epoll;
-static struct sockaddr_in address;
 static struct timespec far, later = { .tv_sec = 1000 };
 static atomic_int entered;
-
-#define CALL(type, ...) ((type)(uintptr_t)function)(__VA_ARGS__)
 
 typedef int pointer_call(void *);
 typedef int timed_call(void *, const struct timespec *);
@@ -171,93 +161,6 @@ static void pause_on_clock(void *unused)
          NULL);
 }
 
-static void io(void *ends)
-{
-    static char block[1 << 20];
-    int fd = ends == full || ends == stuffed ? ((int *)ends)[1] : ((int *)ends)[0];
-
-    CALL(ssize_t (*)(int, void *, size_t, long, void *, void *), fd, block, sizeof block, 0, NULL,
-         NULL);
-}
-
-/* With the size of the buffer, which the fortified names check. */
-static void io_checked(void *ends)
-{
-    static char block[64];
-
-    CALL(ssize_t (*)(int, void *, size_t, size_t, long, void *, void *), *(int *)ends, block,
-         sizeof block, sizeof block, 0, NULL, NULL);
-}
-
-static void io_vector(void *ends)
-{
-    static char block[1 << 20];
-    struct iovec iov = { block, sizeof block };
-    int fd = ends == full ? full[1] : ((int *)ends)[0];
-
-    CALL(ssize_t (*)(int, const struct iovec *, int), fd, &iov, 1);
-}
-
-static void message(void *ends)
-{
-    static char block[1 << 20];
-    struct iovec iov = { block, sizeof block };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    int fd = ends == stuffed ? stuffed[1] : ((int *)ends)[0];
-
-    CALL(ssize_t (*)(int, struct msghdr *, int), fd, &msg, 0);
-}
-
-static void accepting(void *unused)
-{
-    (void)unused;
-    CALL(int (*)(int, void *, void *, int), listener, NULL, NULL, 0);
-}
-
-static void connecting(void *unused)
-{
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    (void)unused;
-    SYS(fd);
-    CALL(int (*)(int, void *, socklen_t), fd, &address, sizeof address);
-}
-
-static void polling(void *unused)
-{
-    struct pollfd fd = { .fd = empty[0], .events = POLLIN };
-
-    (void)unused;
-    CALL(int (*)(struct pollfd *, nfds_t, int, size_t), &fd, 1, -1, sizeof fd);
-}
-
-static void polling_masked(void *unused)
-{
-    struct pollfd fd = { .fd = empty[0], .events = POLLIN };
-
-    (void)unused;
-    CALL(int (*)(struct pollfd *, nfds_t, void *, void *, size_t), &fd, 1, NULL, NULL, sizeof fd);
-}
-
-static void selecting(void *unused)
-{
-    fd_set set;
-
-    (void)unused;
-    FD_ZERO(&set);
-    FD_SET(empty[0], &set);
-    CALL(int (*)(int, fd_set *, void *, void *, void *, void *), empty[0] + 1, &set, NULL, NULL,
-         NULL, NULL);
-}
-
-static void epolling(void *unused)
-{
-    struct epoll_event event;
-
-    (void)unused;
-    CALL(int (*)(int, struct epoll_event *, int, int, void *), epoll, &event, 1, -1, NULL);
-}
-
 static void futex(void *unused)
 {
     static uint32_t word;
@@ -298,7 +201,7 @@ static const struct {
     { "sem_wait", object, &sem },
     { "sem_timedwait", object_timed, &sem },
     { "sem_clockwait", object_clocked, &sem },
-    { "pthread_create", object, NULL }, /* sleeps; see body */
+    { "pthread_create", object, NULL }, /* sleeps */
     { "thrd_create", object, NULL },
     { "pthread_join", join, NULL },
     { "pthread_timedjoin_np", join_timed, NULL },
@@ -346,6 +249,25 @@ static const struct {
     { "epoll_wait", epolling, NULL },
     { "epoll_pwait", epolling, NULL },
     { "syscall", futex, NULL },
+    { "epoll_pwait2", epolling, NULL },
+    { "splice", splicing, empty },
+    { "tee", splicing, empty },
+    { "vmsplice", splicing_memory, full },
+    { "sendfile", sending_a_file, stuffed },
+    { "sendfile64", sending_a_file, stuffed },
+    { "recvmmsg", several_messages, silent },
+    { "sendmmsg", several_messages, stuffed },
+    { "wait", waiting_for_any, NULL },
+    { "__wait", waiting_for_any, NULL },
+    { "wait3", waiting_for_any, NULL },
+    { "waitpid", waiting_for_one, NULL },
+    { "__waitpid", waiting_for_one, NULL },
+    { "wait4", waiting_for_one, NULL },
+    { "waitid", waiting_for_id, NULL },
+    { "mq_send", mq_sending, NULL },
+    { "mq_timedsend", mq_sending, NULL },
+    { "mq_receive", mq_receiving, NULL },
+    { "mq_timedreceive", mq_receiving, NULL },
 };
 
 enum { COUNT = sizeof blocked / sizeof blocked[0] };
@@ -381,34 +303,6 @@ static int kernel_threads(void)
     return n - 2;
 }
 
-static void fill(int fd)
-{
-    static char block[1 << 16];
-    struct iovec iov = { block, sizeof block };
-    int flags = fcntl(fd, F_GETFL);
-
-    SYS(fcntl(fd, F_SETFL, flags | O_NONBLOCK));
-    while (writev(fd, &iov, 1) > 0) {
-    }
-    iov.iov_len = 1;
-    while (writev(fd, &iov, 1) > 0) {
-    }
-    SYS(fcntl(fd, F_SETFL, flags));
-}
-
-/* A listener that has no room: further connections wait for an answer. */
-static void prepare_listener(void)
-{
-    socklen_t len = sizeof address;
-
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    listener = (int)SYS(socket(AF_INET, SOCK_STREAM, 0));
-    SYS(bind(listener, (struct sockaddr *)&address, len));
-    SYS(getsockname(listener, (struct sockaddr *)&address, &len));
-    SYS(listen(listener, 0));
-}
-
 static void prepare(void)
 {
     SYS(clock_gettime(CLOCK_REALTIME, &far));
@@ -422,14 +316,8 @@ static void prepare(void)
     CHECK_EQ(mtx_init(&mtx, mtx_timed), thrd_success);
     CHECK_EQ(mtx_lock(&mtx), thrd_success);
     CHECK_EQ(cnd_init(&cnd), thrd_success);
-    SYS(pipe(empty));
-    SYS(pipe(full));
-    fill(full[1]);
-    SYS(socketpair(AF_UNIX, SOCK_STREAM, 0, silent));
-    SYS(socketpair(AF_UNIX, SOCK_STREAM, 0, stuffed));
-    fill(stuffed[1]);
-    prepare_listener();
-    epoll = (int)SYS(epoll_create1(0));
+    prepare_io();
+    prepare_queues();
 }
 
 static int block_in(const char *name)
@@ -441,16 +329,10 @@ static int block_in(const char *name)
         row++;
     }
     CHECK(row < COUNT);
-    function = (void (*)(void))dlsym(RTLD_DEFAULT, name);
+    row_name = name;
+    function = (anything *)(uintptr_t)dlsym(RTLD_DEFAULT, name);
     CHECK(function != NULL);
     prepare();
-    if (blocked[row].block == connecting) {
-        for (int i = 0; i < 3; i++) {
-            int fd = (int)SYS(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
-
-            connect(fd, (struct sockaddr *)&address, sizeof address);
-        }
-    }
     OK(pthread_attr_init(&attr));
     OK(pthread_attr_setstacksize(&attr, 256 << 10));
     for (int i = 0; i < THREADS; i++) {
@@ -474,6 +356,7 @@ static int block_in(const char *name)
         most = n > most ? n : most;
         usleep(2000);
     }
+    remove_queues();
     printf("%d kernel threads\n", most);
     fflush(stdout);
     _exit(most < THREADS ? 0 : 1);
@@ -487,8 +370,14 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "passed") == 0) {
         return call_passed();
     }
-    if (argc == 2 && strcmp(argv[1], "list") == 0) {
-        for (int i = 0; i < COUNT; i++) {
+    if (argc == 3 && strcmp(argv[1], "seen") == 0) {
+        return see(argv[2]);
+    }
+    if (argc == 3 && strcmp(argv[1], "list") == 0) {
+        if (strcmp(argv[2], "seen") == 0) {
+            list_seen();
+        }
+        for (int i = 0; i < COUNT && strcmp(argv[2], "blocked") == 0; i++) {
             puts(blocked[i].name);
         }
         return 0;
