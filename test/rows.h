@@ -37,7 +37,6 @@ void epolling(void *argument);
 
 /* Ways to block in queues and children. */
 void prepare_queues(void);
-void remove_queues(void);
 void splicing(void *argument);
 void splicing_memory(void *argument);
 void sending_a_file(void *argument);
