@@ -178,6 +178,21 @@ static void move_next(struct proc *p)
     }
 }
 
+/* Whether a fiber that was asked to stop is to lose its proc instead: it did not come by a place where it
+ * can for a slice; or the signal has not found it on a CPU, for as long as ticks may miss it, or too
+ * long for what waits. */
+static bool too_late(struct proc *p, struct worker *w, uint64_t now, uint64_t cpu, bool soon)
+{
+    uint32_t put_off = load_relaxed(&w->put_off);
+    if (!p->asked_at) {
+        p->asked_at = now;
+        p->asked_cpu = cpu;
+        p->asked_put_off = put_off;
+    }
+    return cpu - p->asked_cpu >= (put_off != p->asked_put_off ? 1 : 4) * preempt_slice ||
+           (soon && now - p->asked_at >= 2 * preempt_slice);
+}
+
 /* Returns whether it did something. */
 static bool look_at_proc(struct proc *p, uint64_t now)
 {
@@ -202,9 +217,11 @@ static bool look_at_proc(struct proc *p, uint64_t now)
     struct fiber *f = load_relaxed(&w->cur);
     if (!f || load_relaxed(&w->in_runtime))
         return false;
-    bool idle_procs = load_relaxed(&sched.nidle) != 0;
+    bool idle_procs = sched_room();
     bool stuck = sched_poller->stuck(w);
     bool queued = !runq_empty(&p->runq);
+    if (unlikely(load_relaxed(&sched.over)))
+        preempt_request(w, p); /* so that its worker comes by the scheduler */
     bool due = load_relaxed(&p->timers.first) <= now;
     if (!stuck && !queued && !due && !(load_relaxed(&sched.nglobal) && !idle_procs))
         return false;
@@ -221,14 +238,7 @@ static bool look_at_proc(struct proc *p, uint64_t now)
         give = w->hog = false;
         if (sure && (!idle_procs || due) && since >= (soon ? preempt_slice / 4 : preempt_slice)) {
             bool asked = preempt_request(w, p);
-            if (!p->asked_at) {
-                p->asked_at = now;
-                p->asked_cpu = cpu;
-            }
-            /* A slice later it has not come by a place where it can stop; or it hardly gets a CPU,
-             * and what waits is urgent. */
-            give = w->hog = !asked || cpu - p->asked_cpu >= preempt_slice ||
-                            (soon && now - p->asked_at >= 2 * preempt_slice);
+            give = w->hog = !asked || too_late(p, w, now, cpu, soon);
         }
         stops = sure && !give; /* and looks at its ring then */
     }
@@ -321,6 +331,7 @@ static void *monitor_main(void *arg)
         for (uint32_t i = 0; i < sched.nprocs; i++)
             did |= look_at_proc(&sched.procs[i], now);
         share_look(now);
+        follow_look(now);
         uint32_t idle = load_relaxed(&sched.nidle);
         if (idle) {
             bool queued = load_relaxed(&sched.nglobal);
@@ -330,7 +341,7 @@ static void *monitor_main(void *arg)
                 sched_wake_one();
         }
         /* Nobody waits long behind fibers that run briefly. */
-        bool half_idle = idle && idle < sched.nprocs && !load_relaxed(&sched.brief);
+        bool half_idle = sched_room() && idle < sched.nprocs && !load_relaxed(&sched.brief);
         uint64_t max = half_idle ? LOOK_MAX_HALF_IDLE : LOOK_MAX;
         if (max > monitor.look_within)
             max = monitor.look_within;

@@ -107,6 +107,7 @@ static void put_off(struct fiber *self, struct worker *w)
     self->preempt_tick = (uint32_t)load_relaxed(&w->preempt);
     atomic_fetch_or_explicit(&self->attention, ATTENTION_PREEMPT, memory_order_relaxed);
     add_relaxed(&sched.preempts_put_off, 1);
+    store_relaxed(&w->put_off, load_relaxed(&w->put_off) + 1);
 }
 
 void preempt_later(struct fiber *self, struct worker *w)

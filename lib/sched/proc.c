@@ -85,6 +85,8 @@ static void unlink_idle_locked(struct proc **link, struct proc *p)
 bool proc_take_idle_locked(struct worker *w)
 {
     struct proc **best = NULL;
+    if (load_relaxed(&sched.nprocs) - load_relaxed(&sched.nidle) >= load_relaxed(&sched.proc_cap))
+        return false;
     for (struct proc **link = &sched.idle; *link; link = &(*link)->idle_next)
         if (!best || !load_relaxed(&(*link)->worker))
             best = link;

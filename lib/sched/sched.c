@@ -222,17 +222,20 @@ static enum woken woken_locked(struct worker *w, struct proc *p, bool *few)
     }
     if (!proc_reclaim_locked(p))
         panic("a sleeping worker's proc is neither idle nor given");
+    if (unlikely(sched_over()))
+        store_relaxed(&sched.over, true); /* awake for its timers only */
     return WOKEN_RUN;
 }
 
-/* Gives the proc up and sleeps until there is something to do. Returns holding a proc. */
-static void sleep_idle(struct worker *w)
+/* Gives the proc up and sleeps until there is something to do. Returns holding a proc. surplus: there
+ * is something to do, but others do it. */
+static void sleep_idle(struct worker *w, bool surplus)
 {
     struct proc *p = w->proc;
     bool searching = w->spinning;
     worker_idle_signals(w);
     lock_acquire(&sched.lock);
-    if (load_relaxed(&sched.nglobal)) {
+    if (surplus ? !sched_over() : load_relaxed(&sched.nglobal) != 0) {
         lock_release(&sched.lock);
         return;
     }
@@ -240,7 +243,7 @@ static void sleep_idle(struct worker *w)
     stop_spinning(w); /* here: a waker that takes the proc counts this worker as a searcher again */
     lock_release(&sched.lock);
     fence_seq(); /* partner: fiber_ready's fence, see the essay */
-    bool look = work_anywhere();
+    bool look = !surplus && work_anywhere();
     for (;;) {
         if (look) {
             lock_acquire(&sched.lock);
@@ -282,6 +285,19 @@ static void sleep_idle(struct worker *w)
     monitor_kick();
 }
 
+/* There are fewer CPUs for us than there were: passes on what waits for this proc, and sleeps. */
+static void step_down(struct worker *w)
+{
+    struct runq_batch b = { 0 };
+    for (struct fiber *f; (f = runq_get(&w->proc->runq));)
+        batch_add(&b, f);
+    if (b.count)
+        globq_put(&b);
+    sched_poller->poll(w, NULL, 1 << 20, true);
+    stop_spinning(w);
+    sleep_idle(w, true);
+}
+
 static struct fiber *find_runnable(struct worker *w)
 {
     for (;;) {
@@ -295,6 +311,10 @@ static struct fiber *find_runnable(struct worker *w)
         worker_drain(w);
         if (load_relaxed(&p->timers.first) != TIMER_NEVER)
             timer_run(&p->timers, w, timer_now());
+        if (unlikely(load_relaxed(&sched.over)) && sched_over()) {
+            step_down(w);
+            continue;
+        }
         if (load_relaxed(&p->tick) % LOCAL_PASS == 0) {
             sched_poller->poll(w, p, (int)runq_room(&p->runq), true);
             if ((f = preempted_get(p, false)) || (f = globq_get(p, true)))
@@ -318,7 +338,7 @@ static struct fiber *find_runnable(struct worker *w)
             if ((f = preempted_get(p, true)))
                 return f;
         }
-        sleep_idle(w);
+        sleep_idle(w, false);
     }
 }
 

@@ -33,8 +33,9 @@ struct proc {
     /* the monitor's notes */
     uint32_t seen_tick;
     uint64_t seen_since, seen_cpu;
-    uint64_t asked_at,
-        asked_cpu;   /* when it was first asked to stop, by the clock and its CPU time */
+    /* when it was first asked to stop: by the clock, its CPU time, how often it was put off */
+    uint64_t asked_at, asked_cpu;
+    uint32_t asked_put_off;
     uint64_t hog_at; /* when it last began or stopped running a fiber that computes: preempt.c */
 } __attribute__((aligned(CACHE_LINE)));
 
@@ -78,6 +79,7 @@ struct worker {
     /* Preemption (preempt.c): what the monitor wants stopped, and its timer on this thread's CPU
      * time. */
     _Atomic uint64_t preempt;
+    _Atomic uint32_t put_off; /* times that a fiber could not stop where it was */
     uint64_t seen_cpu;
     int timer;
     int8_t timer_state;
@@ -87,7 +89,8 @@ struct worker {
 struct sched {
     struct lock lock;
     struct proc *procs;
-    uint32_t nprocs;
+    _Atomic uint32_t nprocs;                  /* that exist; grows, never shrinks */
+    uint32_t room;                            /* for so many in procs */
     struct proc *idle;                        /* list; lock */
     struct worker *spare;                     /* sleeping without a proc; lock */
     struct fiber *global_first, *global_last; /* lock */
@@ -103,7 +106,9 @@ struct sched {
     _Atomic uint64_t handoffs, foreign_readies, rescues, moves;
     _Atomic uint64_t preempts, preempts_put_off;
     _Atomic bool active;
-    _Atomic uint32_t proc_limit; /* procs that may run at once: share.c */
+    _Atomic uint32_t proc_cap;   /* CPUs that we may use: follow.c */
+    _Atomic uint32_t proc_limit; /* procs that may run at once, at most proc_cap: share.c */
+    _Atomic bool over;           /* more run than proc_cap: some worker is to stop */
     _Atomic bool brief;          /* fibers run only briefly at a time lately: share.c */
     bool membarrier;             /* the kernel orders other CPUs for us */
 };
@@ -310,7 +315,12 @@ bool worker_in_handler(struct fiber *self, uintptr_t sp);
 /* Lets others run: the calling fiber, inside the runtime, goes where post puts it. */
 void fiber_reschedule(struct fiber *self, void (*post)(struct worker *, void *));
 void sched_barrier(void);
-int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber);
+/* count: asked again by the monitor while the program runs, NULL: the number is fixed. */
+int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber,
+                uint32_t (*count)(void));
+/* ---- follow.c ---- */
+void follow_start(uint32_t (*count)(void));
+void follow_look(uint64_t now);
 int worker_start(struct proc *p);
 struct worker *worker_make(void);
 int monitor_start(void);
@@ -321,7 +331,20 @@ void share_look(uint64_t now);
 /* Whether one more proc may run. */
 static inline bool share_room(void)
 {
-    return sched.nprocs - load_relaxed(&sched.nidle) < load_relaxed(&sched.proc_limit);
+    return load_relaxed(&sched.nprocs) - load_relaxed(&sched.nidle) <
+           load_relaxed(&sched.proc_limit);
+}
+/* Whether there is an idle proc, and a CPU for it. */
+static inline bool sched_room(void)
+{
+    uint32_t idle = load_relaxed(&sched.nidle);
+    return idle && load_relaxed(&sched.nprocs) - idle < load_relaxed(&sched.proc_cap);
+}
+/* Whether more procs run than CPUs may be used. */
+static inline bool sched_over(void)
+{
+    uint32_t idle = load_relaxed(&sched.nidle), n = load_relaxed(&sched.nprocs);
+    return n > idle && n - idle > load_relaxed(&sched.proc_cap);
 }
 void sched_after_fork(void);
 void worker_idle_signals(struct worker *w);

@@ -12,7 +12,7 @@
  * for us to make room for: all procs run again, and the experiment is not repeated for a while. When
  * the machine has idle CPU time again, one proc more may run. Without schedstat there is no limit.
  *
- * Only the monitor calls this, on its own stack. Invariant: 1 <= proc_limit <= nprocs. The limit is
+ * Only the monitor calls this, on its own stack. Invariant: 1 <= proc_limit <= proc_cap. The limit is
  * advice for waking workers; a running worker is never stopped, it goes to sleep when it has nothing
  * to do and is not woken beyond the limit. */
 #include "sched/sched.h"
@@ -93,7 +93,7 @@ static uint64_t machine_idle(void)
 static void grow(uint64_t now)
 {
     uint32_t limit = load_relaxed(&sched.proc_limit);
-    if (limit == sched.nprocs || now - share.grow_since < GROW_WINDOW)
+    if (limit >= load_relaxed(&sched.proc_cap) || now - share.grow_since < GROW_WINDOW)
         return;
     uint64_t idle = machine_idle();
     uint64_t idle_ns = (idle - share.idle_ticks) * 10 * NSEC_PER_MSEC;
@@ -105,12 +105,13 @@ static void grow(uint64_t now)
 
 void share_look(uint64_t now)
 {
-    if (sched.nprocs == 1 || now - share.since < WINDOW)
+    uint32_t cap = load_relaxed(&sched.proc_cap);
+    if (cap == 1 || now - share.since < WINDOW)
         return;
     uint64_t cpu = 0, delay = 0, switches = 0;
     for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
         if (load_relaxed(&w->alive) && !add_times(w->ktid, &cpu, &delay)) {
-            store_relaxed(&sched.proc_limit, sched.nprocs);
+            store_relaxed(&sched.proc_limit, cap);
             return;
         }
     for (uint32_t i = 0; i < sched.nprocs; i++)
@@ -129,12 +130,12 @@ void share_look(uint64_t now)
     bool contended = waited * 10 > wall;
     share.hot = waited * 4 > wall ? share.hot + 1 : 0;
     bool no_help = share.hot >= HOT_WINDOWS && now - share.shrunk_at > SETTLE;
-    if (limit < sched.nprocs && now - share.shrunk_at > SUCCESS)
+    if (limit < cap && now - share.shrunk_at > SUCCESS)
         share.back_off = BACK_OFF_MIN;
     store_relaxed(&sched.brief, brief);
-    if (limit < sched.nprocs && (!brief || no_help)) {
+    if (limit < cap && (!brief || no_help)) {
         /* Fewer procs did not help, or it is a computation now. */
-        store_relaxed(&sched.proc_limit, sched.nprocs);
+        store_relaxed(&sched.proc_limit, cap);
         share.no_shrink_until = now + share.back_off;
         share.back_off = share.back_off < BACK_OFF_MAX / 2 ? share.back_off * 2 : BACK_OFF_MAX;
     } else if (limit > 1 && brief && contended && now > share.no_shrink_until) {

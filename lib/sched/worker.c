@@ -279,14 +279,19 @@ static int worker0_start(struct fiber *main_fiber, struct proc *p)
     return 0;
 }
 
-int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber)
+int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber,
+                uint32_t (*count)(void))
 {
-    size_t size = ALIGN_UP(nprocs * sizeof(struct proc), 4096);
+    uint32_t room = count ? MAX_PROCS : nprocs; /* address space, until they are used */
+    size_t size = ALIGN_UP(room * sizeof(struct proc), 4096);
     struct proc *procs = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                               0);
     if (procs == MAP_FAILED)
         return -ENOMEM;
     sched.nprocs = nprocs;
+    sched.room = room;
+    store_relaxed(&sched.proc_cap, nprocs);
+    follow_start(count);
     sched.max_workers = max_workers;
     sched.procs = procs;
     share_start();

@@ -47,8 +47,6 @@ void runtime_init(void)
 
 static uint32_t count_procs(void)
 {
-    if (options.procs)
-        return (uint32_t)options.procs;
     uint64_t mask[128] = { 0 };
     long n = sys_call(SYS_sched_getaffinity, 0, sizeof mask, mask);
     uint32_t cpus = 0;
@@ -118,7 +116,9 @@ void runtime_activate(void)
     if (!err && runtime_before_threads)
         runtime_before_threads();
     if (!err)
-        err = sched_start(count_procs(), (uint32_t)options.max_workers, first ? self : NULL);
+        err = sched_start(options.procs ? (uint32_t)options.procs : count_procs(),
+                          (uint32_t)options.max_workers, first ? self : NULL,
+                          options.procs ? NULL : count_procs);
     if (err) {
         stay_direct("not enough memory or threads to start the scheduler");
         return;
