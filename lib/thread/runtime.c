@@ -8,7 +8,6 @@
  * Runs on the program's stacks, outside the runtime. */
 #include "thread/thread.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "arch/syscall.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "libc/program.h"
 #include "libc/tcb.h"
 #include "handoff/handoff.h"
 #include "poller/poller.h"
@@ -37,10 +37,6 @@ void runtime_init(void)
     store_relaxed(&fiber_live, 1);
     tcb_find(&layout_problem);
     waitq_start();
-    /* Sanitizers keep accounts of their own of every thread's stack and TLS. */
-    if (dlsym(RTLD_DEFAULT, "__asan_init") || dlsym(RTLD_DEFAULT, "__tsan_init") ||
-        dlsym(RTLD_DEFAULT, "__msan_init") || dlsym(RTLD_DEFAULT, "__hwasan_init"))
-        layout_problem = "the program is built with a sanitizer, which must know its threads";
     if (options.bound == BOUND_ALL)
         runtime_mode = RUNTIME_DIRECT;
 }
@@ -86,7 +82,8 @@ static uintptr_t kernel_thread(void)
 
 void runtime_activate(void)
 {
-    const char *why = layout_problem;
+    const char *why = layout_problem && *layout_problem ? layout_problem
+                                                        : program_needs_kernel_threads();
     struct fiber *self = fiber_current();
     if (options.debug_fail == FAIL_LAYOUT)
         why = "libc's thread layout was not recognised (simulated)";
