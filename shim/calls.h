@@ -142,6 +142,10 @@ void mask_end(struct fiber *self, uint64_t before);
 /* tgkill(2) for a tid that is ours; -ENOSYS: it is the kernel's. */
 long signal_tid(uint32_t tid, int sig);
 
+/* A system call of the futex family (shim/futex.c). Result of the kernel's kind; -ENOSYS: not ours, the
+ * kernel shall do it. */
+long futex_call(long nr, const long *args);
+
 /* Result of the kernel's kind to result of libc's kind. */
 static inline long set_errno(long r)
 {

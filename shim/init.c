@@ -117,6 +117,10 @@ __attribute__((constructor(101))) static void init(int argc, char **argv, char *
     sync_real.mutex_trylock = real.pthread_mutex_trylock;
     sync_real.mutex_clocklock = real.pthread_mutex_clocklock;
     sync_real.mutex_unlock = real.pthread_mutex_unlock;
+    sync_real.mutex_consistent = real.pthread_mutex_consistent;
+    sync_real.cond_signal = real.pthread_cond_signal;
+    sync_real.block = handoff_move_enter;
+    sync_real.unblock = handoff_leave;
     signal_init(real.sigaction);
     runtime_init();
     runtime_before_threads = deep_start;
@@ -127,6 +131,7 @@ __attribute__((constructor(101))) static void init(int argc, char **argv, char *
                 "loaded behind the C library, so it has no effect; preload it (raddle command), "
                 "or link the program itself with -lraddle, before any -lc");
     }
+    sync_real.direct = runtime_mode == RUNTIME_DIRECT;
     /* Registered before any of the program's, so the child's part runs before theirs. */
     pthread_atfork(NULL, NULL, child_after_fork);
     if (!options.inherit)

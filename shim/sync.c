@@ -1,7 +1,7 @@
 /* The pthread objects and their C11 twins: conventions here, the work in lib/sync.
  *
  * Ours whether or not the runtime is active, so that an object keeps one owner from the first lock
- * before any thread exists to the last unlock; process-shared objects are libc's. Positive error
+ * before any thread exists to the last unlock. Positive error
  * codes are returned (sem_*: errno). Called on the program's stacks. */
 #include "shim/calls.h"
 
@@ -17,16 +17,16 @@
 
 /* ---- mutex ---- */
 
-/* Priority protocols need kernel threads of different priorities, which fibers are not: a mutex with
- * one is made as a plain one, in shared memory too, so that both sides of it agree. */
+/* Inheritance needs no doing while threads share their kernel threads. In shared memory it would be the
+ * kernel's protocol, with tids that fibers do not have: such a mutex is made without it, so that both sides
+ * of it agree. */
 EXPORT int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
 {
     int err = REAL(pthread_mutex_init)(mutex, attr);
     struct mutex *m = (struct mutex *)mutex;
-    if (!err && runtime_mode != RUNTIME_DIRECT && (m->kind & MUTEX_PROTOCOL)) {
-        m->kind &= ~MUTEX_PROTOCOL;
-        store_relaxed(&m->lock, 0);
-    }
+    if (!err && runtime_mode != RUNTIME_DIRECT && (m->kind & MUTEX_INHERIT) &&
+        (m->kind & MUTEX_SHARED))
+        m->kind &= ~MUTEX_INHERIT;
     return err;
 }
 
@@ -46,14 +46,15 @@ EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock,
     struct mutex *m = (struct mutex *)mutex;
     if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
         return EINVAL;
-    if (m->kind & MUTEX_LIBC)
-        return REAL(pthread_mutex_clocklock)(mutex, clock, abstime);
-    /* A mutex that is free, or relocked, is had whatever the time says. */
+    /* A mutex that is free, or relocked, is had whatever the time says; and relocking may be an error
+     * before a wrong time is. */
     int err = mutex_trylock(m);
     if (err != -EBUSY)
         return -err;
-    DEADLINE(clock, abstime, deadline);
-    return -mutex_lock_slow(m, deadline);
+    uint64_t deadline = 0;
+    bool valid = deadline_from(clock, abstime, &deadline);
+    err = mutex_lock_slow(m, deadline);
+    return !valid && err == -ETIMEDOUT ? EINVAL : -err;
 }
 
 EXPORT int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *abstime)
@@ -69,12 +70,25 @@ EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
 EXPORT int pthread_mutex_destroy(pthread_mutex_t *mutex)
 {
     struct mutex *m = (struct mutex *)mutex;
-    if (m->kind & MUTEX_LIBC)
-        return REAL(pthread_mutex_destroy)(mutex);
-    if (load_relaxed(&m->lock))
+    /* As libc, which lets a robust one be destroyed while it is held. */
+    uint32_t held = load_relaxed(&m->lock);
+    if (m->kind & MUTEX_PROTECT)
+        held &= 3; /* above is the ceiling */
+    if ((held || __atomic_load_n(&m->users, __ATOMIC_RELAXED)) && !(m->kind & MUTEX_ROBUST))
         return EBUSY;
-    m->kind = -1 & ~MUTEX_LIBC; /* as glibc: further use is an error of the program */
+    m->kind = -1 & ~(MUTEX_ROBUST | MUTEX_PROTECT |
+                     MUTEX_SHARED); /* further use is an error of the program */
     return 0;
+}
+
+EXPORT int pthread_mutex_setprioceiling(pthread_mutex_t *mutex, int ceiling, int *old)
+{
+    return -ceiling_set((struct mutex *)mutex, ceiling, old);
+}
+
+EXPORT int pthread_mutex_consistent(pthread_mutex_t *mutex)
+{
+    return -robust_consistent((struct mutex *)mutex);
 }
 
 static int to_thrd(int err)
@@ -130,21 +144,43 @@ EXPORT int pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *att
     return 0;
 }
 
+static bool cond_is_shared(pthread_cond_t *cond)
+{
+    return unlikely(((struct cond *)cond)->flags & COND_SHARED);
+}
+
+/* A process-shared one whose protocol in this libc we do not know. */
 static bool cond_is_libc(pthread_cond_t *cond)
 {
-    return ((struct cond *)cond)->flags & COND_SHARED;
+    return cond_is_shared(cond) && !shared_cond_known();
 }
+
+/* libc's function, which may wait, on a kernel thread of its own. */
+#define COND_LIBC(call)                                                                            \
+    ({                                                                                             \
+        struct fiber *self_ = fiber_at_cancel_point();                                             \
+        if (self_)                                                                                 \
+            handoff_move_enter(self_);                                                             \
+        int outcome_ = (call);                                                                     \
+        if (self_)                                                                                 \
+            handoff_leave(self_);                                                                  \
+        outcome_;                                                                                  \
+    })
 
 EXPORT int pthread_cond_destroy(pthread_cond_t *cond)
 {
-    return cond_is_libc(cond) ? REAL(pthread_cond_destroy)(cond) : 0;
+    if (cond_is_libc(cond))
+        return COND_LIBC(REAL(pthread_cond_destroy)(cond));
+    return cond_is_shared(cond) ? -shared_cond_destroy((struct cond *)cond) : 0;
 }
 
 /* A cancellation point: acted upon before the wait, or with the mutex locked again. */
 static int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline)
 {
     struct fiber *self = fiber_at_cancel_point();
-    int err = cond_wait((struct cond *)cond, (struct mutex *)mutex, deadline);
+    struct cond *c = (struct cond *)cond;
+    int err = cond_is_shared(cond) ? shared_cond_wait(c, (struct mutex *)mutex, deadline)
+                                   : cond_wait(c, (struct mutex *)mutex, deadline);
     if (unlikely(err == -EINTR)) {
         cancel_point(self);
         err = 0;
@@ -154,16 +190,16 @@ static int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_
 
 EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
-    if (unlikely(cond_is_libc(cond)))
-        return REAL(pthread_cond_wait)(cond, mutex);
+    if (cond_is_libc(cond))
+        return COND_LIBC(REAL(pthread_cond_wait)(cond, mutex));
     return cond_wait_until(cond, mutex, TIMER_NEVER);
 }
 
 EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
                                   const struct timespec *abstime)
 {
-    if (unlikely(cond_is_libc(cond)))
-        return REAL(pthread_cond_clockwait)(cond, mutex, clock, abstime);
+    if (cond_is_libc(cond))
+        return COND_LIBC(REAL(pthread_cond_clockwait)(cond, mutex, clock, abstime));
     DEADLINE(clock, abstime, deadline);
     return cond_wait_until(cond, mutex, deadline);
 }
@@ -171,8 +207,8 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
 EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
                                   const struct timespec *abstime)
 {
-    if (unlikely(cond_is_libc(cond)))
-        return REAL(pthread_cond_timedwait)(cond, mutex, abstime);
+    if (cond_is_libc(cond))
+        return COND_LIBC(REAL(pthread_cond_timedwait)(cond, mutex, abstime));
     clockid_t clock = ((struct cond *)cond)->flags & COND_MONOTONIC ? CLOCK_MONOTONIC
                                                                     : CLOCK_REALTIME;
     return pthread_cond_clockwait(cond, mutex, clock, abstime);
@@ -180,14 +216,18 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
 
 EXPORT int pthread_cond_signal(pthread_cond_t *cond)
 {
-    return cond_is_libc(cond) ? REAL(pthread_cond_signal)(cond)
-                              : -cond_wake((struct cond *)cond, 1);
+    if (cond_is_libc(cond))
+        return COND_LIBC(REAL(pthread_cond_signal)(cond));
+    return cond_is_shared(cond) ? -shared_cond_signal((struct cond *)cond)
+                                : -cond_wake((struct cond *)cond, 1);
 }
 
 EXPORT int pthread_cond_broadcast(pthread_cond_t *cond)
 {
-    return cond_is_libc(cond) ? REAL(pthread_cond_broadcast)(cond)
-                              : -cond_wake((struct cond *)cond, INT32_MAX);
+    if (cond_is_libc(cond))
+        return COND_LIBC(REAL(pthread_cond_broadcast)(cond));
+    return cond_is_shared(cond) ? -shared_cond_broadcast((struct cond *)cond)
+                                : -cond_wake((struct cond *)cond, INT32_MAX);
 }
 
 EXPORT int cnd_init(cnd_t *cond)
@@ -223,9 +263,9 @@ EXPORT int cnd_broadcast(cnd_t *cond)
 
 /* ---- read-write lock ---- */
 
-static bool rwlock_is_libc(pthread_rwlock_t *lock)
+static bool rwlock_is_shared(pthread_rwlock_t *lock)
 {
-    return ((struct rwlock *)lock)->shared != 0;
+    return unlikely(((struct rwlock *)lock)->shared != 0);
 }
 
 EXPORT int pthread_rwlock_init(pthread_rwlock_t *lock, const pthread_rwlockattr_t *attr)
@@ -244,41 +284,39 @@ EXPORT int pthread_rwlock_init(pthread_rwlock_t *lock, const pthread_rwlockattr_
 
 EXPORT int pthread_rwlock_destroy(pthread_rwlock_t *lock)
 {
-    return rwlock_is_libc(lock) ? REAL(pthread_rwlock_destroy)(lock) : 0;
+    (void)lock;
+    return 0;
 }
 
-#define RWLOCK(name, call)                                                                         \
+#define RWLOCK(name, op, ...)                                                                      \
     EXPORT int pthread_rwlock_##name(pthread_rwlock_t *lock)                                       \
     {                                                                                              \
-        if (unlikely(rwlock_is_libc(lock)))                                                        \
-            return REAL(pthread_rwlock_##name)(lock);                                              \
         struct rwlock *l = (struct rwlock *)lock;                                                  \
-        return -(call);                                                                            \
+        return rwlock_is_shared(lock) ? -shared_rwlock_##op(l __VA_ARGS__)                         \
+                                      : -rwlock_##op(l __VA_ARGS__);                               \
     }
-RWLOCK(rdlock, rwlock_read(l, TIMER_NEVER))
-RWLOCK(wrlock, rwlock_write(l, TIMER_NEVER))
-RWLOCK(tryrdlock, rwlock_try_read(l))
-RWLOCK(trywrlock, rwlock_try_write(l))
-RWLOCK(unlock, rwlock_unlock(l))
+RWLOCK(rdlock, read, , TIMER_NEVER)
+RWLOCK(wrlock, write, , TIMER_NEVER)
+RWLOCK(tryrdlock, try_read)
+RWLOCK(trywrlock, try_write)
+RWLOCK(unlock, unlock)
 
-#define RWLOCK_TIMED(op, try, lock_it)                                                             \
-    EXPORT int pthread_rwlock_clock##op(pthread_rwlock_t *lock, clockid_t clock,                   \
-                                        const struct timespec *abstime)                            \
+/* As in libc, the time must be valid even if the lock is free. */
+#define RWLOCK_TIMED(name, op)                                                                     \
+    EXPORT int pthread_rwlock_clock##name(pthread_rwlock_t *lock, clockid_t clock,                 \
+                                          const struct timespec *abstime)                          \
     {                                                                                              \
-        if (unlikely(rwlock_is_libc(lock)))                                                        \
-            return REAL(pthread_rwlock_clock##op)(lock, clock, abstime);                           \
-        int err = try((struct rwlock *)lock);                                                      \
-        if (err != -EBUSY)                                                                         \
-            return -err;                                                                           \
+        struct rwlock *l = (struct rwlock *)lock;                                                  \
         DEADLINE(clock, abstime, deadline);                                                        \
-        return -lock_it((struct rwlock *)lock, deadline);                                          \
+        return rwlock_is_shared(lock) ? -shared_rwlock_##op(l, deadline)                           \
+                                      : -rwlock_##op(l, deadline);                                 \
     }                                                                                              \
-    EXPORT int pthread_rwlock_timed##op(pthread_rwlock_t *lock, const struct timespec *abstime)    \
+    EXPORT int pthread_rwlock_timed##name(pthread_rwlock_t *lock, const struct timespec *abstime)  \
     {                                                                                              \
-        return pthread_rwlock_clock##op(lock, CLOCK_REALTIME, abstime);                            \
+        return pthread_rwlock_clock##name(lock, CLOCK_REALTIME, abstime);                          \
     }
-RWLOCK_TIMED(rdlock, rwlock_try_read, rwlock_read)
-RWLOCK_TIMED(wrlock, rwlock_try_write, rwlock_write)
+RWLOCK_TIMED(rdlock, read)
+RWLOCK_TIMED(wrlock, write)
 
 /* ---- barrier, once, spin ---- */
 
@@ -298,17 +336,14 @@ EXPORT int pthread_barrier_init(pthread_barrier_t *barrier, const pthread_barrie
 EXPORT int pthread_barrier_destroy(pthread_barrier_t *barrier)
 {
     struct barrier *b = (struct barrier *)barrier;
-    if (b->shared)
-        return REAL(pthread_barrier_destroy)(barrier);
-    return 0;
+    return b->shared ? -shared_barrier_destroy(b) : 0;
 }
 
 EXPORT int pthread_barrier_wait(pthread_barrier_t *barrier)
 {
     struct barrier *b = (struct barrier *)barrier;
-    if (b->shared)
-        return REAL(pthread_barrier_wait)(barrier);
-    return barrier_wait(b) ? PTHREAD_BARRIER_SERIAL_THREAD : 0;
+    return (b->shared ? shared_barrier_wait(b) : barrier_wait(b)) ? PTHREAD_BARRIER_SERIAL_THREAD
+                                                                  : 0;
 }
 
 EXPORT int pthread_once(pthread_once_t *control, void (*init)(void))
@@ -338,15 +373,8 @@ EXPORT int pthread_spin_unlock(pthread_spinlock_t *lock)
 
 /* ---- semaphore ---- */
 
-static bool sem_is_libc(sem_t *sem)
-{
-    return ((struct sem *)sem)->shared != 0;
-}
-
 EXPORT int sem_wait(sem_t *sem)
 {
-    if (unlikely(sem_is_libc(sem)))
-        return REAL(sem_wait)(sem);
     fiber_at_cancel_point();
     return (int)set_errno(RESTART(fiber_self, true, sem_take((struct sem *)sem, TIMER_NEVER)));
 }
@@ -358,15 +386,11 @@ EXPORT int sem_trywait(sem_t *sem)
 
 EXPORT int sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *abstime)
 {
-    if (unlikely(sem_is_libc(sem)))
-        return REAL(sem_clockwait)(sem, clock, abstime);
-    fiber_at_cancel_point();
-    if (!sem_try((struct sem *)sem))
-        return 0;
     uint64_t deadline;
     if ((clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) ||
         !deadline_from(clock, abstime, &deadline))
         return (int)set_errno(-EINVAL);
+    fiber_at_cancel_point();
     return (int)set_errno(RESTART(fiber_self, false, sem_take((struct sem *)sem, deadline)));
 }
 
@@ -377,7 +401,5 @@ EXPORT int sem_timedwait(sem_t *sem, const struct timespec *abstime)
 
 EXPORT int sem_post(sem_t *sem)
 {
-    if (unlikely(sem_is_libc(sem)))
-        return REAL(sem_post)(sem);
     return (int)set_errno(sem_give((struct sem *)sem));
 }

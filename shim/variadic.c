@@ -4,8 +4,6 @@
  * passed on as such, which is what libc's own versions do. */
 #include "shim/calls.h"
 
-#include <linux/futex.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -13,114 +11,6 @@
 #include "arch/syscall.h"
 #include "poller/poller.h"
 #include "shim/deep.h"
-#include "sync/waitq.h"
-
-/* ---- futex(2) for private futexes of this process ---- */
-
-static int futex_deadline(int op, const struct timespec *ts, uint64_t *deadline)
-{
-    *deadline = TIMER_NEVER;
-    if (!ts)
-        return 0;
-    if (ts->tv_nsec < 0 || ts->tv_nsec >= (long)NSEC_PER_SEC || ts->tv_sec < 0)
-        return -EINVAL;
-    if ((op & FUTEX_CMD_MASK) == FUTEX_WAIT) { /* relative */
-        *deadline = ts->tv_sec > INT32_MAX
-                        ? TIMER_NEVER - 1
-                        : timer_now() + (uint64_t)ts->tv_sec * NSEC_PER_SEC + (uint64_t)ts->tv_nsec;
-        return 0;
-    }
-    return deadline_from(op & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, ts, deadline)
-               ? 0
-               : -EINVAL;
-}
-
-/* -ENOSYS: the kernel's to do. */
-long futex_private(uint32_t *addr, int op, uint32_t value, const struct timespec *ts,
-                   uint32_t *addr2, uint32_t value3)
-{
-    uint64_t deadline;
-    long err;
-    if (!(op & FUTEX_PRIVATE_FLAG) || ((uintptr_t)addr & 3))
-        return -ENOSYS;
-    int n = value > INT_MAX ? INT_MAX : (int)value;
-    switch (op & FUTEX_CMD_MASK) {
-    case FUTEX_WAIT:
-    case FUTEX_WAIT_BITSET:
-        if ((op & FUTEX_CMD_MASK) == FUTEX_WAIT)
-            value3 = FUTEX_BITSET_MATCH_ANY;
-        if (!value3)
-            return -EINVAL;
-        if ((err = futex_deadline(op, ts, &deadline)))
-            return err;
-        do {
-            err = waitq_wait((_Atomic uint32_t *)addr, value, value3, deadline, PARK_FUTEX);
-            if (err == -EINTR) /* not a cancellation point */
-                sched_wait_interrupted(fiber_self);
-        } while (err == -EINTR && restart_wait(fiber_self, deadline == TIMER_NEVER));
-        return err;
-    case FUTEX_WAKE:
-        return waitq_wake(addr, n ? n : 1, WAITQ_ANY);
-    case FUTEX_WAKE_BITSET:
-        return value3 ? waitq_wake(addr, n ? n : 1, value3) : -EINVAL;
-    case FUTEX_REQUEUE:
-    case FUTEX_CMP_REQUEUE:
-        return waitq_requeue((_Atomic uint32_t *)addr, addr2, n, (int)(uintptr_t)ts,
-                             (op & FUTEX_CMD_MASK) == FUTEX_CMP_REQUEUE, value3);
-    case FUTEX_WAKE_OP: {
-        int oparg = (int)(value3 << 8) >> 20, cmparg = (int)(value3 << 20) >> 20, old;
-        _Atomic int *word = (_Atomic int *)(void *)addr2;
-        if (value3 >> 31)
-            oparg = 1 << (oparg & 31);
-        switch (value3 >> 28 & 7) {
-        case FUTEX_OP_SET:
-            old = atomic_exchange(word, oparg);
-            break;
-        case FUTEX_OP_ADD:
-            old = atomic_fetch_add(word, oparg);
-            break;
-        case FUTEX_OP_OR:
-            old = atomic_fetch_or(word, oparg);
-            break;
-        case FUTEX_OP_ANDN:
-            old = atomic_fetch_and(word, ~oparg);
-            break;
-        case FUTEX_OP_XOR:
-            old = atomic_fetch_xor(word, oparg);
-            break;
-        default:
-            return -ENOSYS;
-        }
-        bool match = false;
-        switch (value3 >> 24 & 15) {
-        case FUTEX_OP_CMP_EQ:
-            match = old == cmparg;
-            break;
-        case FUTEX_OP_CMP_NE:
-            match = old != cmparg;
-            break;
-        case FUTEX_OP_CMP_LT:
-            match = old < cmparg;
-            break;
-        case FUTEX_OP_CMP_LE:
-            match = old <= cmparg;
-            break;
-        case FUTEX_OP_CMP_GT:
-            match = old > cmparg;
-            break;
-        case FUTEX_OP_CMP_GE:
-            match = old >= cmparg;
-            break;
-        }
-        int woken = waitq_wake(addr, n, WAITQ_ANY);
-        if (match)
-            woken += waitq_wake(addr2, (int)(uintptr_t)ts, WAITQ_ANY);
-        return woken;
-    }
-    default:
-        return -ENOSYS;
-    }
-}
 
 EXPORT long syscall(long nr, ...)
 {
@@ -131,9 +21,8 @@ EXPORT long syscall(long nr, ...)
         a[i] = va_arg(ap, long);
     va_end(ap);
     struct fiber *self = fiber_here();
-    if (nr == SYS_futex && runtime_mode != RUNTIME_DIRECT && fiber_self) {
-        long r = futex_private((uint32_t *)a[0], (int)a[1], (uint32_t)a[2],
-                               (const struct timespec *)a[3], (uint32_t *)a[4], (uint32_t)a[5]);
+    if (runtime_mode != RUNTIME_DIRECT) {
+        long r = futex_call(nr, a);
         if (r != -ENOSYS)
             return set_errno(r);
     }

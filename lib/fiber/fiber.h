@@ -103,7 +103,9 @@ struct fiber {
     struct lock lock;
     bool detached, ended, exiting, c11;
     struct fiber *joiner;
-    pthread_t handle; /* of a bound thread's kernel thread */
+    uint32_t robust;           /* robust mutexes that it holds: lib/sync */
+    struct ceilings *ceilings; /* of mutexes that it holds: lib/sync; mostly NULL */
+    pthread_t handle;          /* of a bound thread's kernel thread */
 
     size_t alt_size;
     int alt_flags;

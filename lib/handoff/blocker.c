@@ -99,9 +99,16 @@ static void give(struct worker *w, void *arg)
 
 void handoff_block_enter(struct fiber *self)
 {
+    if (self->worker->blocker || !sched_poller->busy(self->worker))
+        handoff_enter(self);
+    else
+        handoff_move_enter(self);
+}
+
+void handoff_move_enter(struct fiber *self)
+{
     handoff_enter(self);
-    struct worker *w = self->worker;
-    if (w->blocker || !sched_poller->busy(w))
+    if (self->worker->blocker)
         return;
     runtime_enter(self); /* a signal handler may come here too: not while the list is locked */
     struct worker *b = blocker_get();

@@ -47,6 +47,8 @@ static inline long fiber_call_array(struct fiber *self, const long args[7])
  * (sched/monitor.c): when requests are in flight on the worker's ring, the fiber moves to a kernel
  * thread without a ring for the call. May park. */
 void handoff_block_enter(struct fiber *self);
+/* The same, but it moves whatever the ring does: the kernel thread is the fiber's alone. */
+void handoff_move_enter(struct fiber *self);
 static inline void handoff_block_leave(struct fiber *self)
 {
     handoff_leave(self);

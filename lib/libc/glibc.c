@@ -329,31 +329,10 @@ void tcb_begin(void)
     libc.ctype_init();
 }
 
-/* What the kernel does for a dying thread: mark the robust mutexes that it still holds and wake one
- * waiter each. The list links point at the mutexes' list members; futex_offset leads to the lock. */
-static void robust_release(uintptr_t tp)
-{
-    struct robust_head *head = (struct robust_head *)(tp + libc.robust_offset);
-    for (void **link = head->next; (void *)link != (void *)head;) {
-        void **next = (void **)((uintptr_t)*link & ~1ul);
-        _Atomic uint32_t *futex = (_Atomic uint32_t *)(((uintptr_t)link & ~1ul) +
-                                                       (uintptr_t)head->futex_offset);
-        uint32_t old = load_relaxed(futex);
-        while (!cas_seq(futex, &old, (old & 0x80000000u) | 0x40000000u)) /* WAITERS | OWNER_DIED */
-            ;
-        if (old & 0x80000000u)
-            sys_call(SYS_futex, futex, 1 /* FUTEX_WAKE */, 1);
-        link = next;
-    }
-    head->next = head;
-}
-
 void tcb_end(void)
 {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         libc.end_calls[i]();
-    robust_release(arch_tp_get());
-    libc.end_calls[2]();
 }
 
 void tcb_end_data(void)

@@ -255,6 +255,7 @@ const struct poller_backend poller_uring = {
         .stuck = uring_stuck,
         .rescue = uring_rescue,
         .busy = uring_busy,
+        .futex_wait = uring_futex_wait,
         .after_fork = uring_after_fork,
     },
     .io = uring_io,

@@ -26,6 +26,7 @@
 #endif
 #define URING_OP_WAITID         50
 #define URING_OP_FUTEX_WAIT     51
+#define URING_OP_FUTEX_WAITV    53
 #define URING_FUTEX2_SIZE_U32   2
 #define URING_FUTEX2_PRIVATE    128
 #define URING_ACCEPT_POLL_FIRST (1u << 2)

@@ -108,6 +108,27 @@ long uring_io(struct fiber *self, struct io *io, uint64_t deadline)
     return q.result;
 }
 
+long uring_futex_wait(struct fiber *self, const struct futex_wait *what, enum park_reason reason,
+                      uint64_t deadline)
+{
+    struct worker *w = runtime_enter(self);
+    struct request q = { .fiber = self, .owner = w, .pending = 1 };
+    struct io_uring_sqe *sqe = uring_sqe(w);
+    if (what->n) {
+        io_uring_prep_rw(URING_OP_FUTEX_WAITV, sqe, 0, what->addr, what->n, 0);
+    } else {
+        io_uring_prep_rw(URING_OP_FUTEX_WAIT, sqe, (int)what->flags, what->addr, 0, what->value);
+        sqe->addr3 = what->bits;
+    }
+    io_uring_sqe_set_data64(sqe, (uintptr_t)&q);
+    w->ring->in_flight++;
+    bool early = fiber_park_interruptible(self, reason, what->addr, NULL, &q, deadline, expire);
+    runtime_leave(self);
+    if (load_relaxed(&q.expired) && (q.result == -ECANCELED || q.result == -EINTR))
+        return early ? -EINTR : -ETIMEDOUT;
+    return q.result;
+}
+
 void uring_closing(struct fiber *self, int fd)
 {
     struct fd_info *info = fd_info(fd);

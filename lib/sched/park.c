@@ -55,17 +55,18 @@ static inline struct fiber *next_local(struct proc *p)
     return runq_get(&p->runq);
 }
 
-/* A kernel-thread fiber waits on its own word. Returns false when the deadline passed first. */
-static bool kernel_wait(struct fiber *self, uint64_t deadline)
+/* A kernel-thread fiber waits on its own word. 0, or -ETIMEDOUT when the deadline passed first, or
+ * -EINTR, if that is asked for: the kernel decided that a handler ends the call. */
+static int kernel_wait(struct fiber *self, uint64_t deadline, bool interruptible)
 {
     struct timespec ts = { (time_t)(deadline / NSEC_PER_SEC), (long)(deadline % NSEC_PER_SEC) };
     while (!load_acquire(&self->kernel_word)) { /* partner: fiber_ready's release */
         long r = sys_call(SYS_futex, &self->kernel_word, FUTEX_WAIT_BITSET_PRIVATE, 0,
                           deadline == TIMER_NEVER ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
-        if (r == -ETIMEDOUT)
-            return load_acquire(&self->kernel_word);
+        if (r == -ETIMEDOUT || (r == -EINTR && interruptible))
+            return load_acquire(&self->kernel_word) ? 0 : (int)r;
     }
-    return true;
+    return 0;
 }
 
 struct expire_now {
@@ -99,10 +100,14 @@ void fiber_park_until(struct fiber *self, enum park_reason reason, const void *o
     if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT)) {
         if (post)
             post(NULL, arg);
-        if (!kernel_wait(self, deadline)) {
+        /* Set by fiber_park_interruptible only. */
+        int end = kernel_wait(self, deadline, load_relaxed(&self->interruption));
+        if (end == -ETIMEDOUT)
             expire(NULL, arg);
-            kernel_wait(self, TIMER_NEVER);
-        }
+        else if (end)
+            fiber_interrupt(NULL, self);
+        if (end)
+            kernel_wait(self, TIMER_NEVER, false);
         store_relaxed(&self->kernel_word, 0);
         return;
     }

@@ -114,6 +114,15 @@ struct sched {
 };
 extern struct sched sched;
 
+/* A wait on one futex word, or on n of them. */
+struct futex_wait {
+    const void *addr;            /* the word, or an array of the kernel's struct futex_waitv */
+    uint32_t n;                  /* 0: one word */
+    uint32_t value, bits, flags; /* flags: futex2's */
+};
+#define FUTEX_WORD_SHARED  2u /* 32 bits, seen by other processes */
+#define FUTEX_WORD_PRIVATE (2u | 128u)
+
 /* ---- what a backend for waiting on descriptors gives (poller/poller.h registers one) ---- */
 struct poller_ops {
     const char *name;
@@ -136,6 +145,10 @@ struct poller_ops {
     void (*rescue)(struct worker *w);
     /* Requests in flight: the worker may not end. */
     bool (*busy)(struct worker *w);
+    /* futex(2)'s WAIT in the kernel, for words that others than we wake: parks the fiber. NULL: not
+     * here. 0 (words: the index), -EAGAIN, -EFAULT, -EINVAL, -ETIMEDOUT, -EINTR. */
+    long (*futex_wait)(struct fiber *self, const struct futex_wait *what, enum park_reason reason,
+                       uint64_t deadline);
     /* poll may be called by a thread that is no worker (w NULL): the monitor does. */
     bool shared;
     void (*after_fork)(void);

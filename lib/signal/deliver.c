@@ -264,6 +264,8 @@ void signal_set_mask(struct fiber *self, uint64_t mask)
 
 bool restart_wait(struct fiber *self, bool restartable)
 {
+    if (load_relaxed(&self->flags) & FIBER_DIRECT)
+        return false; /* the kernel has decided */
     uint8_t handled = self->handled;
     self->handled = 0;
     return !handled || (restartable && !(handled & HANDLED_EINTR));

@@ -32,8 +32,13 @@ int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline)
     lock_release(&b->lock);
     runtime_leave(self);
 
+    /* pthread_mutex_destroy looks at this: somebody will lock the mutex again. */
+    bool counted = !(m->kind & (MUTEX_SHARED | MUTEX_ROBUST)) &&
+                   load_relaxed(&m->owner) == self->tid;
+    if (counted)
+        m->users++; /* the mutex is held, here and below */
     uint32_t count = m->count;
-    bool recursive = !(m->kind & MUTEX_LIBC) && (m->kind & MUTEX_TYPE) == PTHREAD_MUTEX_RECURSIVE;
+    bool recursive = (m->kind & MUTEX_TYPE) == PTHREAD_MUTEX_RECURSIVE;
     if (recursive)
         m->count = 1; /* given up altogether, whatever the depth */
     int err = mutex_unlock(m);
@@ -46,7 +51,7 @@ int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline)
         if (err) {
             if (recursive)
                 m->count = count;
-            return err;
+            return err; /* not the owner, so not counted */
         }
     } else {
         x.tag = TAG_PARKED;
@@ -69,6 +74,8 @@ int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline)
     int lock_err = mutex_lock(m);
     if (lock_err && lock_err != -EOWNERDEAD)
         return lock_err;
+    if (counted)
+        m->users--;
     if (recursive)
         m->count = count;
     return lock_err ? lock_err : err;

@@ -7,15 +7,12 @@
  * at 2 and hands the mutex over (bounded unfairness). The object is not touched after the word has
  * become 0 or has been handed over, so it may be freed by the next owner.
  *
- * Process-shared and robust mutexes are libc's: their owner and list live in the fiber's TCB, and a
- * wait blocks the worker, whose proc the monitor passes on. */
+ * A process-shared mutex follows the same protocol as glibc's, which has no hand-over, and waits in the
+ * kernel (shared.c). Robust mutexes: robust.c; with a priority ceiling: ceiling.c. */
 #include "sync/sync.h"
 
 #include <errno.h>
-#include <time.h>
 #include "arch/arch.h"
-
-struct sync_real sync_real;
 
 #define SPIN_ROUNDS   4
 #define SPIN_PAUSES   30
@@ -60,36 +57,56 @@ static int wait_for_lock(struct mutex *m, struct fiber *self, uint64_t deadline)
     }
 }
 
-static int acquire(struct mutex *m, struct fiber *self, uint64_t deadline)
+/* glibc's three states in memory that another process sees. */
+static int acquire_shared(struct mutex *m, uint64_t deadline)
 {
     uint32_t free = 0;
-    if (!cas_acquire(&m->lock, &free, 1)) { /* partner: mutex_unlock */
-        int err = wait_for_lock(m, self, deadline);
-        if (err)
-            return err;
-    }
-    store_relaxed(&m->owner, self->tid);
+    if (cas_acquire(&m->lock, &free, 1))
+        return 0;
+    while (atomic_exchange_explicit(&m->lock, 2, memory_order_acquire) != 0)
+        if (shared_wait_on(&m->lock, 2, deadline, PARK_MUTEX))
+            return -ETIMEDOUT;
     return 0;
 }
 
-/* libc's function wants a clock again. */
-static int libc_lock(struct mutex *m, uint64_t deadline)
+static bool owned(struct mutex *m, struct fiber *self)
 {
-    pthread_mutex_t *mutex = (pthread_mutex_t *)m;
-    if (deadline == TIMER_NEVER)
-        return -sync_real.mutex_lock(mutex);
-    struct timespec ts = { (time_t)(deadline / NSEC_PER_SEC), (long)(deadline % NSEC_PER_SEC) };
-    return -sync_real.mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
+    if (m->kind & MUTEX_SHARED)
+        return load_relaxed(&m->owner) == shared_owner() && m->users == self->tid;
+    return load_relaxed(&m->owner) == self->tid;
+}
+
+static void own(struct mutex *m, struct fiber *self)
+{
+    if (m->kind & MUTEX_SHARED) {
+        m->users = self->tid;
+        store_relaxed(&m->owner, shared_owner());
+    } else {
+        store_relaxed(&m->owner, self->tid);
+    }
+    m->count = 1;
+}
+
+static int acquire(struct mutex *m, struct fiber *self, uint64_t deadline)
+{
+    if (m->kind & MUTEX_SHARED)
+        return acquire_shared(m, deadline);
+    uint32_t free = 0;
+    if (cas_acquire(&m->lock, &free, 1)) /* partner: mutex_unlock */
+        return 0;
+    return wait_for_lock(m, self, deadline);
 }
 
 int mutex_lock_slow(struct mutex *m, uint64_t deadline)
 {
-    if (m->kind & MUTEX_LIBC)
-        return libc_lock(m, deadline);
+    if (m->kind & MUTEX_ROBUST)
+        return robust_lock(m, deadline, false);
+    if (m->kind & MUTEX_PROTECT)
+        return ceiling_lock(m, deadline, false);
     struct fiber *self = fiber_current();
     switch (m->kind & MUTEX_TYPE) {
     case PTHREAD_MUTEX_RECURSIVE:
-        if (load_relaxed(&m->owner) == self->tid) {
+        if (owned(m, self)) {
             if (m->count + 1 == 0)
                 return -EAGAIN;
             m->count++;
@@ -97,22 +114,24 @@ int mutex_lock_slow(struct mutex *m, uint64_t deadline)
         }
         break;
     case PTHREAD_MUTEX_ERRORCHECK:
-        if (load_relaxed(&m->owner) == self->tid)
+        if (owned(m, self))
             return -EDEADLK;
         break;
     }
     int err = acquire(m, self, deadline);
     if (!err)
-        m->count = 1;
+        own(m, self);
     return err;
 }
 
 int mutex_trylock(struct mutex *m)
 {
-    if (m->kind & MUTEX_LIBC)
-        return -sync_real.mutex_trylock((pthread_mutex_t *)m);
+    if (m->kind & MUTEX_ROBUST)
+        return robust_lock(m, 0, true);
+    if (m->kind & MUTEX_PROTECT)
+        return ceiling_lock(m, 0, true);
     struct fiber *self = fiber_current();
-    if ((m->kind & MUTEX_TYPE) == PTHREAD_MUTEX_RECURSIVE && load_relaxed(&m->owner) == self->tid) {
+    if ((m->kind & MUTEX_TYPE) == PTHREAD_MUTEX_RECURSIVE && owned(m, self)) {
         if (m->count + 1 == 0)
             return -EAGAIN;
         m->count++;
@@ -121,8 +140,7 @@ int mutex_trylock(struct mutex *m)
     uint32_t free = 0;
     if (load_relaxed(&m->lock) || !cas_acquire(&m->lock, &free, 1))
         return -EBUSY;
-    store_relaxed(&m->owner, self->tid);
-    m->count = 1;
+    own(m, self);
     return 0;
 }
 
@@ -130,6 +148,12 @@ static void release(struct mutex *m)
 {
     uint32_t held = 1;
     store_relaxed(&m->owner, 0);
+    if (m->kind & MUTEX_SHARED) {
+        m->users = 0;
+        if (atomic_exchange_explicit(&m->lock, 0, memory_order_release) > 1)
+            shared_wake(&m->lock, 1);
+        return;
+    }
     if (cas_release(&m->lock, &held, 0))
         return;
     struct fiber *self = fiber_current();
@@ -148,11 +172,13 @@ static void release(struct mutex *m)
 
 int mutex_unlock_slow(struct mutex *m)
 {
-    if (m->kind & MUTEX_LIBC)
-        return -sync_real.mutex_unlock((pthread_mutex_t *)m);
+    if (m->kind & MUTEX_ROBUST)
+        return robust_unlock(m);
+    if (m->kind & MUTEX_PROTECT)
+        return ceiling_unlock(m);
     int type = m->kind & MUTEX_TYPE;
     if (type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK) {
-        if (load_relaxed(&m->owner) != fiber_current()->tid || !load_relaxed(&m->lock))
+        if (!owned(m, fiber_current()) || !load_relaxed(&m->lock))
             return -EPERM;
         if (type == PTHREAD_MUTEX_RECURSIVE && --m->count)
             return 0;

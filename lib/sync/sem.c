@@ -1,6 +1,7 @@
-/* Unnamed semaphores of one process, in glibc's layout: value and number of waiters in one word, so
+/* Semaphores, in glibc's layout: value and number of waiters in one word, so
  * that a post is one atomic addition that also tells whether somebody must be woken; *s is not
- * touched after it and may be destroyed by whoever takes the token. */
+ * touched after it and may be destroyed by whoever takes the token. Process-shared and named ones differ
+ * in that their waiters wait in the kernel. */
 #include "sync/sync.h"
 
 #include <errno.h>
@@ -33,7 +34,8 @@ int sem_take(struct sem *s, uint64_t deadline)
                 return 0;
             continue;
         }
-        int err = waitq_wait(value_word(s), 0, WAITQ_ANY, deadline, PARK_SEM);
+        int err = s->shared ? shared_wait(value_word(s), 0, deadline, PARK_SEM)
+                            : waitq_wait(value_word(s), 0, WAITQ_ANY, deadline, PARK_SEM);
         d = load_relaxed(&s->data);
         if ((err == -ETIMEDOUT || err == -EINTR) && !(uint32_t)d) {
             atomic_fetch_sub_explicit(&s->data, WAITER, memory_order_relaxed);
@@ -45,11 +47,14 @@ int sem_take(struct sem *s, uint64_t deadline)
 int sem_give(struct sem *s)
 {
     uint64_t d = load_relaxed(&s->data);
+    bool shared = s->shared;
     do {
         if ((uint32_t)d == SEM_VALUE_MAX)
             return -EOVERFLOW;
     } while (!cas_seq(&s->data, &d, d + 1)); /* partner: waitq_enter's add to count */
-    if (d >= WAITER)
+    if (d >= WAITER && shared)
+        shared_wake(value_word(s), 1);
+    else if (d >= WAITER)
         waitq_wake(s, 1, WAITQ_ANY);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* The pthread objects. Each keeps glibc's size, place of type and attributes, and static
- * initialisers; process-shared and robust ones are glibc's altogether (struct sync_real).
+ * initialisers; process-shared ones also its protocol, as the other process may run without us.
  *
  * All functions return 0 or -errno, may be called by fibers, bound and foreign threads, and block
  * only the calling thread. Deadlines are ns of CLOCK_MONOTONIC, TIMER_NEVER for none. */
@@ -10,27 +10,64 @@
 #include <semaphore.h>
 #include "sync/waitq.h"
 
-/* libc's own, for objects that are not ours to handle. The shim fills this. Positive results. */
+/* What the shim fills in. The mutex functions are libc's own, for robust mutexes of threads that are
+ * all the kernel's (direct); positive results. block and unblock stand around a system call that
+ * blocks: the first moves the calling fiber to a kernel thread that nobody else needs. */
 struct sync_real {
+    bool direct;
     int (*mutex_lock)(pthread_mutex_t *);
     int (*mutex_trylock)(pthread_mutex_t *);
     int (*mutex_clocklock)(pthread_mutex_t *, clockid_t, const struct timespec *);
     int (*mutex_unlock)(pthread_mutex_t *);
+    int (*mutex_consistent)(pthread_mutex_t *);
+    int (*cond_signal)(pthread_cond_t *);
+    void (*block)(struct fiber *self);
+    void (*unblock)(struct fiber *self);
+    /* Gives the calling fiber a kernel thread of its own for good; 0 or -errno. NULL: cannot. */
+    int (*bind)(struct fiber *self);
 };
 extern struct sync_real sync_real;
 
+/* ---- words that other processes see (shared.c) ---- */
+
+/* futex(2)'s WAIT, in the kernel. 0, -EAGAIN, -ETIMEDOUT, -EINTR (as waitq_wait), or what else the
+ * kernel answers. */
+int shared_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline,
+                enum park_reason reason);
+/* The same for a wait that is no cancellation point and never answers EINTR: 0 or -ETIMEDOUT. */
+int shared_wait_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline,
+                   enum park_reason reason);
+/* What both do: any futex wait, private or shared, one word or several. */
+long kernel_futex_wait(struct fiber *self, const struct futex_wait *what, uint64_t deadline,
+                       enum park_reason reason);
+/* futex(2)'s WAKE; *word is not read and may be gone. */
+void shared_wake(_Atomic uint32_t *word, int n);
+/* The process id: the owner that other processes see. */
+uint32_t shared_owner(void);
+void sync_after_fork(struct fiber *self);
+
 /* ---- mutex: POSIX pthread_mutex_lock(3) and friends ---- */
 struct mutex {
-    _Atomic uint32_t lock;  /* 0 free, 1 held, 2 held and somebody may wait (glibc's values) */
-    uint32_t count;         /* recursion */
-    _Atomic uint32_t owner; /* tid */
-    uint32_t users;         /* glibc's, unused by us */
+    _Atomic uint32_t lock; /* 0 free, 1 held, 2 held and somebody may wait (glibc's values) */
+    uint32_t count;        /* recursion */
+    /* tid; process-shared: shared_owner(), because fibers of two processes may have the same tid */
+    _Atomic uint32_t owner;
+    /* For pthread_mutex_destroy. Process-shared: tid of the owning fiber (glibc: 1 while owned). Private:
+     * number of condition waits that will lock it again. */
+    uint32_t users;
     int32_t kind;
+    uint32_t spins;
+    struct robust_node {
+        void *prev, *next; /* both point at another node's next, as the kernel wants it */
+    } node;
 };
-#define MUTEX_TYPE       3
-#define MUTEX_PROTOCOL   (32 | 64)                 /* priority inheritance, ceiling */
-#define MUTEX_LIBC       (16 | 128)                /* robust, process-shared */
-#define MUTEX_NOT_NORMAL (MUTEX_TYPE | MUTEX_LIBC) /* ignoring elision and protocol bits */
+#define MUTEX_TYPE    3
+#define MUTEX_ROBUST  16
+#define MUTEX_INHERIT 32 /* priority inheritance */
+#define MUTEX_PROTECT 64 /* priority ceiling */
+#define MUTEX_SHARED  128
+/* Ignoring elision and inheritance. */
+#define MUTEX_NOT_NORMAL (MUTEX_TYPE | MUTEX_ROBUST | MUTEX_PROTECT | MUTEX_SHARED)
 
 int mutex_lock_slow(struct mutex *m, uint64_t deadline);
 int mutex_unlock_slow(struct mutex *m);
@@ -58,6 +95,21 @@ static inline int mutex_unlock(struct mutex *m)
     return mutex_unlock_slow(m);
 }
 
+/* Robust ones: robust.c. trying: pthread_mutex_trylock(3). */
+int robust_lock(struct mutex *m, uint64_t deadline, bool trying);
+int robust_unlock(struct mutex *m);
+int robust_consistent(struct mutex *m);
+/* The calling thread ends: what it still holds goes to others with EOWNERDEAD. */
+void robust_end(struct fiber *self);
+void robust_after_fork(struct fiber *self);
+
+/* With a priority ceiling: ceiling.c. */
+int ceiling_lock(struct mutex *m, uint64_t deadline, bool trying);
+int ceiling_unlock(struct mutex *m);
+/* pthread_mutex_setprioceiling(3). */
+int ceiling_set(struct mutex *m, int ceiling, int *old);
+void ceiling_end(struct fiber *self);
+
 /* ---- condition variable: pthread_cond_wait(3) ---- */
 struct cond {
     _Atomic uint32_t waiters;
@@ -69,17 +121,31 @@ struct cond {
 /* -EINTR with the mutex locked: interrupted, a spurious wake-up to the program. */
 int cond_wait(struct cond *c, struct mutex *m, uint64_t deadline);
 int cond_wake(struct cond *c, int n);
+/* Process-shared: shared_cond.c. Only if libc's protocol is the one that we know. */
+bool shared_cond_known(void);
+int shared_cond_wait(struct cond *c, struct mutex *m, uint64_t deadline);
+int shared_cond_signal(struct cond *c);
+int shared_cond_broadcast(struct cond *c);
+int shared_cond_destroy(struct cond *c);
 
 /* ---- read-write lock: pthread_rwlock_rdlock(3) ---- */
 struct rwlock {
     _Atomic uint32_t state; /* RW_ bits and the number of readers */
     _Atomic uint32_t writers_waiting;
-    uint32_t unused[4];
-    _Atomic uint32_t owner; /* tid of the writer, where glibc keeps it */
-    uint32_t shared;        /* process-shared: glibc's */
+    _Atomic uint32_t phase_futex, writers_futex; /* process-shared only, as is the next */
+    uint32_t fiber;                              /* tid of the writer, if of our process */
+    uint32_t unused;
+    _Atomic uint32_t owner; /* tid of the writer, where glibc keeps it; shared: shared_owner() */
+    uint32_t shared;
     uint32_t pad[4];
     uint32_t kind;
 };
+/* Process-shared: glibc's protocol (shared_rwlock.c). */
+int shared_rwlock_read(struct rwlock *l, uint64_t deadline);
+int shared_rwlock_write(struct rwlock *l, uint64_t deadline);
+int shared_rwlock_try_read(struct rwlock *l);
+int shared_rwlock_try_write(struct rwlock *l);
+int shared_rwlock_unlock(struct rwlock *l);
 int rwlock_read(struct rwlock *l, uint64_t deadline);
 int rwlock_write(struct rwlock *l, uint64_t deadline);
 int rwlock_try_read(struct rwlock *l);
@@ -97,11 +163,15 @@ int sem_give(struct sem *s);
 
 /* ---- barrier, once, spin ---- */
 struct barrier {
-    _Atomic uint32_t in;
-    uint32_t round, count, shared;
+    _Atomic uint32_t in, round;
+    uint32_t count, shared;
+    _Atomic uint32_t out;
 };
 /* 1 for the serial thread, else 0. */
 int barrier_wait(struct barrier *b);
+/* Process-shared: glibc's protocol (shared.c). */
+int shared_barrier_wait(struct barrier *b);
+int shared_barrier_destroy(struct barrier *b);
 int once_run(_Atomic uint32_t *control, void (*init)(void));
 int spin_acquire(_Atomic int *s);
 int spin_try(_Atomic int *s);

@@ -12,6 +12,8 @@
 #include "sync/waitq.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -188,6 +190,30 @@ void waitq_unlock_and_wake(struct fiber *self, struct bucket *b, struct wake_lis
     runtime_leave(self);
 }
 
+static int wake_in_kernel(const void *key, int n, uint32_t bits)
+{
+    long r = sys_call(SYS_futex, key, FUTEX_WAKE_BITSET_PRIVATE, n, NULL, NULL, bits);
+    return r > 0 ? (int)r : 0;
+}
+
+void waitq_kernel_begin(const void *key)
+{
+    struct fiber *self = fiber_current();
+    struct bucket *b = waitq_enter(self, key); /* raises count for good, before the kernel looks */
+    b->in_kernel++;
+    lock_release(&b->lock);
+    runtime_leave(self);
+}
+
+void waitq_kernel_end(const void *key)
+{
+    struct fiber *self = fiber_current();
+    struct bucket *b = waitq_bucket(key);
+    waitq_lock(self, b);
+    b->in_kernel--;
+    waitq_leave(self, b);
+}
+
 int waitq_wake(const void *key, int n, uint32_t bits)
 {
     struct bucket *b = waitq_bucket(key);
@@ -208,7 +234,10 @@ int waitq_wake(const void *key, int n, uint32_t bits)
         wake_list_add(&woken, x);
         count++;
     }
+    bool kernel = b->in_kernel;
     waitq_unlock_and_wake(self, b, &woken);
+    if (unlikely(kernel) && count < n)
+        count += wake_in_kernel(key, n - count, bits);
     return count;
 }
 
@@ -218,7 +247,7 @@ int waitq_requeue(_Atomic uint32_t *from, const void *to, int n, int move, bool 
     struct fiber *self = fiber_current();
     struct bucket *a = waitq_bucket((const void *)from), *b = waitq_bucket(to);
     struct wake_list woken = { 0 };
-    int count = 0;
+    int64_t most = (int64_t)n + move, count = 0; /* each may be INT_MAX */
     runtime_enter(self);
     /* Both locks, the lower address first. */
     lock_acquire(a <= b ? &a->lock : &b->lock);
@@ -229,7 +258,7 @@ int waitq_requeue(_Atomic uint32_t *from, const void *to, int n, int move, bool 
     if (check && load_seq(from) != expected) {
         count = -EAGAIN;
     } else {
-        for (struct list *node = a->waiters.next, *next; node != &a->waiters && count < n + move;
+        for (struct list *node = a->waiters.next, *next; node != &a->waiters && count < most;
              node = next) {
             struct waiter *x = container_of(node, struct waiter, node);
             next = node->next;
@@ -252,8 +281,12 @@ int waitq_requeue(_Atomic uint32_t *from, const void *to, int n, int move, bool 
     }
     if (a != b)
         lock_release(&b->lock);
+    bool kernel = a->in_kernel && count >= 0;
     waitq_unlock_and_wake(self, a, &woken);
-    return count;
+    /* Those are woken all: they wait for several addresses, and look again. */
+    if (unlikely(kernel) && count < most)
+        count += wake_in_kernel((const void *)from, INT_MAX, WAITQ_ANY);
+    return (int)count;
 }
 
 void waitq_after_fork(void)

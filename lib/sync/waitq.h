@@ -16,6 +16,7 @@ struct bucket {
     struct list waiters;    /* oldest first */
     uint32_t absent;        /* waiters that are away, see WAITER_ABSENT */
     uint32_t round;         /* of those: all that left before it changed are woken */
+    uint32_t in_kernel;     /* of these, how many wait in the kernel instead: waitq_kernel_begin */
 } __attribute__((aligned(CACHE_LINE)));
 
 /* One waiting thread, on its own stack. */
@@ -51,6 +52,11 @@ struct bucket *waitq_bucket(const void *key);
  * fiber_interrupt; handlers ran before the return, or there was no reason. */
 int waitq_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t bits, uint64_t deadline,
                enum park_reason reason);
+
+/* From now on, and until end, wakers of the address also ask the kernel, where the caller is about to wait
+ * for it with a private futex. */
+void waitq_kernel_begin(const void *key);
+void waitq_kernel_end(const void *key);
 
 /* futex(2)'s WAKE: wakes up to n of those that wait on key with a bit in common. Returns how many.
  * key is not read: the object may be unmapped already. */

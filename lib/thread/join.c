@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include "arch/syscall.h"
 #include "sched/sched.h"
+#include "sync/sync.h"
 #include "thread/internal.h"
 
 static _Atomic int alive = 1;
@@ -41,6 +42,10 @@ static void finish_joinable(struct worker *w, void *arg)
 
 _Noreturn void thread_finish(struct fiber *self)
 {
+    if (unlikely(self->robust))
+        robust_end(self);
+    if (unlikely(self->ceilings))
+        ceiling_end(self);
     if (thread_count(-1) == 0)
         exit(0);
     if (load_relaxed(&self->flags) & FIBER_DIRECT) {

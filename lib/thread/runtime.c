@@ -19,6 +19,7 @@
 #include "libc/tcb.h"
 #include "handoff/handoff.h"
 #include "poller/poller.h"
+#include "sync/sync.h"
 #include "thread/internal.h"
 
 enum runtime_mode runtime_mode;
@@ -56,6 +57,7 @@ static uint32_t count_procs(void)
 
 static void stay_direct(const char *why)
 {
+    sync_real.direct = true;
     runtime_mode = RUNTIME_DIRECT;
     if (!options.quiet)
         log_line("threads stay kernel threads (1:1): %s", why);
@@ -134,6 +136,7 @@ void runtime_after_fork(struct fiber *self)
 {
     if (runtime_mode == RUNTIME_DIRECT) {
         self->tid = (uint32_t)sys_call(SYS_gettid);
+        sync_after_fork(self);
         return;
     }
     self->tid = (uint32_t)sys_call(SYS_gettid);
@@ -147,7 +150,7 @@ void runtime_after_fork(struct fiber *self)
     store_relaxed(&self->pending, 0);
     sched_main_fiber = NULL;
     sched_after_fork();
-    waitq_after_fork();
+    sync_after_fork(self);
     handoff_after_fork();
     setid_after_fork();
     fiber_after_fork(self);

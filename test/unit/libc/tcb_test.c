@@ -187,7 +187,6 @@ static struct {
     void *main_sp, *sp;
     int errors, destroyed, lives;
     pthread_key_t key;
-    pthread_mutex_t robust;
 } life;
 
 static void destroy(void *value)
@@ -220,7 +219,6 @@ static void live(void)
         free(copy);
         life.errors += pthread_getspecific(life.key) != NULL;
         life.errors += pthread_setspecific(life.key, &life) != 0;
-        life.errors += pthread_mutex_lock(&life.robust) != 0;
         life.lives++;
         tcb_end();
         arch_switch(&life.sp, life.main_sp, life.main_tp);
@@ -229,12 +227,7 @@ static void live(void)
 
 Test(tcb, code_runs_on_it_again_and_again)
 {
-    pthread_mutexattr_t attr;
-
     arch_init(false);
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(&life.robust, &attr);
     cr_assert_eq(pthread_key_create(&life.key, destroy), 0);
     pthread_setspecific(life.key, &slot);
     life.main_tp = arch_tp_get();
@@ -249,10 +242,6 @@ Test(tcb, code_runs_on_it_again_and_again)
                      life.destroyed);
         cr_assert_eq(errno, ENOTTY, "errno is shared");
         cr_assert_eq(pthread_getspecific(life.key), &slot);
-        cr_assert_eq(pthread_mutex_trylock(&life.robust), EOWNERDEAD,
-                     "a robust mutex was not released");
-        cr_assert_eq(pthread_mutex_consistent(&life.robust), 0);
-        cr_assert_eq(pthread_mutex_unlock(&life.robust), 0);
         tcb_reset(life.tp);
         tcb_describe(life.tp, slot, STACK - ALIGN_UP(tcb_room(), 4096), 4096, (uint32_t)gettid());
     }

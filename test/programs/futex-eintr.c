@@ -1,0 +1,108 @@
+/*
+ * A handler ends a futex wait with EINTR: without SA_RESTART always, with it only if there is a deadline
+ * (signal(7), futex(2)). Private and shared, in the only thread and in one of several.
+ */
+#include "check.h"
+
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+static unsigned word;
+static int private, handled, waiting, done;
+
+static void handler(int sig)
+{
+    (void)sig;
+    handled++;
+}
+
+static long wait_for_it(struct timespec *t)
+{
+    return syscall(SYS_futex, &word, FUTEX_WAIT | private, 0, t, NULL, 0);
+}
+
+static void install(int flags)
+{
+    struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
+
+    SYS(sigaction(SIGUSR1, &action, NULL));
+    SYS(sigaction(SIGALRM, &action, NULL));
+}
+
+static void *waits(void *argument)
+{
+    __atomic_store_n(&waiting, 1, __ATOMIC_SEQ_CST);
+    if (argument) {
+        FAILS(wait_for_it(argument), EINTR);
+    } else {
+        CHECK_EQ(wait_for_it(NULL), 0);
+    }
+    __atomic_store_n(&done, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+static void signal_it(struct timespec *t, int ends)
+{
+    waiting = done = handled = 0;
+    pthread_t thread = start(waits, t);
+    while (!__atomic_load_n(&waiting, __ATOMIC_SEQ_CST)) {
+        nap(1);
+    }
+    nap(20);
+    OK(pthread_kill(thread, SIGUSR1));
+    if (ends) {
+        finish(thread);
+    } else {
+        nap(30);
+        CHECK_EQ(__atomic_load_n(&done, __ATOMIC_SEQ_CST), 0);
+        CHECK_EQ(syscall(SYS_futex, &word, FUTEX_WAKE | private, 1, NULL, NULL, 0), 1);
+        finish(thread);
+    }
+    CHECK_EQ(handled, 1);
+}
+
+static void *waits_interrupted(void *argument)
+{
+    __atomic_store_n(&waiting, 1, __ATOMIC_SEQ_CST);
+    FAILS(wait_for_it(NULL), EINTR);
+    return argument;
+}
+
+int main(void)
+{
+    struct timespec t = { 50, 0 };
+
+    for (int i = 0; i < 2; i++) {
+        private = i ? FUTEX_PRIVATE_FLAG : 0;
+        /* Before there is another thread, only in the first round. */
+        install(0);
+        struct itimerval soon = { { 0, 0 }, { 0, 20000 } };
+        SYS(setitimer(ITIMER_REAL, &soon, NULL));
+        FAILS(wait_for_it(NULL), EINTR);
+        SYS(setitimer(ITIMER_REAL, &soon, NULL));
+        FAILS(wait_for_it(&t), EINTR);
+        install(SA_RESTART);
+        SYS(setitimer(ITIMER_REAL, &soon, NULL));
+        FAILS(wait_for_it(&t), EINTR);
+        signal(SIGALRM, SIG_DFL);
+        watchdog();
+
+        signal_it(&t, 1);
+        signal_it(NULL, 0);
+        struct sigaction action = { .sa_handler = handler };
+        SYS(sigaction(SIGUSR1, &action, NULL));
+        signal_it(&t, 1);
+        waiting = handled = 0;
+        pthread_t thread = start(waits_interrupted, NULL);
+        while (!__atomic_load_n(&waiting, __ATOMIC_SEQ_CST)) {
+            nap(1);
+        }
+        nap(20);
+        OK(pthread_kill(thread, SIGUSR1));
+        finish(thread);
+        alarm(0);
+    }
+    return 0;
+}

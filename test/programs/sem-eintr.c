@@ -1,0 +1,93 @@
+/*
+ * A handler without SA_RESTART ends sem_wait with EINTR; with it sem_wait goes on, and sem_timedwait ends
+ * all the same (signal(7)). Private and process-shared, in the only thread and in one of several.
+ */
+#include "check.h"
+
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/time.h>
+
+static sem_t sem;
+static int handled, waiting, done;
+
+static void handler(int sig)
+{
+    (void)sig;
+    handled++;
+}
+
+static void install(int flags)
+{
+    struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
+
+    SYS(sigaction(SIGUSR1, &action, NULL));
+    SYS(sigaction(SIGALRM, &action, NULL));
+}
+
+static void *ends(void *argument)
+{
+    struct timespec t = from_now(CLOCK_REALTIME, 50000);
+
+    __atomic_store_n(&waiting, 1, __ATOMIC_SEQ_CST);
+    if (argument) {
+        FAILS(sem_timedwait(&sem, &t), EINTR);
+    } else {
+        FAILS(sem_wait(&sem), EINTR);
+    }
+    return NULL;
+}
+
+static void *goes_on(void *argument)
+{
+    __atomic_store_n(&waiting, 1, __ATOMIC_SEQ_CST);
+    SYS(sem_wait(&sem));
+    __atomic_store_n(&done, 1, __ATOMIC_SEQ_CST);
+    return argument;
+}
+
+static pthread_t started(void *(*body)(void *), void *argument)
+{
+    waiting = done = handled = 0;
+    pthread_t thread = start(body, argument);
+    while (!__atomic_load_n(&waiting, __ATOMIC_SEQ_CST)) {
+        nap(1);
+    }
+    nap(20);
+    OK(pthread_kill(thread, SIGUSR1));
+    return thread;
+}
+
+int main(void)
+{
+    struct itimerval soon = { { 0, 0 }, { 0, 20000 } };
+
+    for (int shared = 0; shared < 2; shared++) {
+        SYS(sem_init(&sem, shared, 0));
+        install(0);
+        SYS(setitimer(ITIMER_REAL, &soon, NULL));
+        ends(NULL);
+        SYS(setitimer(ITIMER_REAL, &soon, NULL));
+        ends(&sem);
+        install(SA_RESTART);
+        SYS(setitimer(ITIMER_REAL, &soon, NULL));
+        ends(&sem);
+        signal(SIGALRM, SIG_DFL);
+        watchdog();
+
+        pthread_t thread = started(goes_on, NULL);
+        nap(30);
+        CHECK_EQ(__atomic_load_n(&done, __ATOMIC_SEQ_CST), 0);
+        SYS(sem_post(&sem));
+        finish(thread);
+        CHECK_EQ(handled, 1);
+        finish(started(ends, &sem));
+        struct sigaction action = { .sa_handler = handler };
+        SYS(sigaction(SIGUSR1, &action, NULL));
+        finish(started(ends, NULL));
+        finish(started(ends, &sem));
+        alarm(0);
+        SYS(sem_destroy(&sem));
+    }
+    return 0;
+}
