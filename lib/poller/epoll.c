@@ -46,7 +46,7 @@ struct fd_waiters {
 /* What a worker took from the kernel and has not delivered yet. */
 struct ring {
     struct epoll_event events[EVENTS];
-    int next, count;
+    _Atomic int next, count; /* the worker's; the monitor reads them */
 };
 
 static struct {
@@ -154,8 +154,10 @@ static int deliver(struct proc *to, int fd, uint32_t events)
 static int deliver_some(struct ring *r, struct proc *to, int max)
 {
     int n = 0;
-    while (r->next < r->count && n < max) {
-        struct epoll_event *e = &r->events[r->next++];
+    while (load_relaxed(&r->next) < load_relaxed(&r->count) && n < max) {
+        int i = load_relaxed(&r->next);
+        struct epoll_event *e = &r->events[i];
+        store_relaxed(&r->next, i + 1);
         if (e->data.fd != WAKE_FD)
             n += deliver(to, e->data.fd, e->events);
     }
@@ -165,12 +167,15 @@ static int deliver_some(struct ring *r, struct proc *to, int max)
 static int epoll_poll(struct worker *w, struct proc *to, int max, bool flush)
 {
     struct ring own, *r = w ? w->ring : &own;
-    if (!w)
-        own.next = own.count = 0;
+    if (!w) {
+        store_relaxed(&own.next, 0);
+        store_relaxed(&own.count, 0);
+    }
     int n = deliver_some(r, to, max);
-    if (n < max && flush && r->next == r->count && load_relaxed(&state.waiting)) {
-        r->next = 0;
-        r->count = take(r->events, 0);
+    if (n < max && flush && load_relaxed(&r->next) == load_relaxed(&r->count) &&
+        load_relaxed(&state.waiting)) {
+        store_relaxed(&r->next, 0);
+        store_relaxed(&r->count, take(r->events, 0));
         n += deliver_some(r, to, w ? max - n : 1 << 20);
     }
     return n;
@@ -179,7 +184,7 @@ static int epoll_poll(struct worker *w, struct proc *to, int max, bool flush)
 static void epoll_sleep(struct worker *w, uint64_t deadline)
 {
     struct ring *r = w->ring;
-    if (r->next < r->count || load_relaxed(&w->wake))
+    if (load_relaxed(&r->next) < load_relaxed(&r->count) || load_relaxed(&w->wake))
         return;
     uint64_t wait = TIMER_NEVER;
     if (deadline != TIMER_NEVER) {
@@ -190,9 +195,9 @@ static void epoll_sleep(struct worker *w, uint64_t deadline)
     if (cas_seq(&state.poller, &nobody, w)) {
         if (!load_seq(
                 &w->wake)) { /* partner: epoll_wake, which reads state.poller after setting it */
-            r->next = 0;
-            r->count = take(r->events, wait);
-            for (int i = 0; i < r->count; i++)
+            store_relaxed(&r->next, 0);
+            store_relaxed(&r->count, take(r->events, wait));
+            for (int i = 0; i < load_relaxed(&r->count); i++)
                 if (r->events[i].data.fd == WAKE_FD) {
                     uint64_t drained;
                     sys_call(SYS_read, state.wake_fd, &drained, sizeof drained);
@@ -223,28 +228,30 @@ static int epoll_waiting(struct worker *w)
 {
     struct ring *r = w->ring;
     int n = 0;
-    for (int i = r->next; i < r->count; i++)
+    for (int i = load_relaxed(&r->next); i < load_relaxed(&r->count); i++)
         n += r->events[i].data.fd != WAKE_FD;
     if (!n)
-        r->next = r->count;
+        store_relaxed(&r->next, load_relaxed(&r->count));
     return n;
 }
 
+/* It took events from the kernel, found a fiber to run before it came to deliver them, and that fiber
+ * blocks in a system call. */
 static bool epoll_stuck(struct worker *w)
 {
-    (void)w;
-    return false;
+    struct ring *r = w->ring;
+    return r && load_relaxed(&r->next) < load_relaxed(&r->count);
 }
 
 static void epoll_rescue(struct worker *w)
 {
-    (void)w;
+    deliver_some(w->ring, NULL, EVENTS); /* the monitor sees to it that somebody runs them */
 }
 
 static bool epoll_busy(struct worker *w)
 {
     struct ring *r = w->ring;
-    return r->next < r->count;
+    return load_relaxed(&r->next) < load_relaxed(&r->count);
 }
 
 static bool unlink_waiter(struct fd_waiters *q, struct waiter *x)
