@@ -217,7 +217,7 @@ static bool look_at_proc(struct proc *p, uint64_t now)
     struct fiber *f = load_relaxed(&w->cur);
     if (!f || load_relaxed(&w->in_runtime))
         return false;
-    bool idle_procs = sched_room();
+    bool idle_procs = sched_room() && !load_relaxed(&sched.no_worker);
     bool stuck = sched_poller->stuck(w);
     bool queued = !runq_empty(&p->runq);
     if (unlikely(load_relaxed(&sched.over)))

@@ -108,6 +108,7 @@ struct sched {
     _Atomic bool active;
     _Atomic uint32_t proc_cap;   /* CPUs that we may use: follow.c */
     _Atomic uint32_t proc_limit; /* procs that may run at once, at most proc_cap: share.c */
+    _Atomic bool no_worker;      /* for an idle proc, when one was last wanted */
     _Atomic bool over;           /* more run than proc_cap: some worker is to stop */
     _Atomic bool brief;          /* fibers run only briefly at a time lately: share.c */
     bool membarrier;             /* the kernel orders other CPUs for us */

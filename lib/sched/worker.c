@@ -212,7 +212,10 @@ void handoff_proc(struct proc *p)
         sched_poller->wake(w);
         return;
     }
-    if (worker_start(p)) {
+    int err = worker_start(p);
+    if ((err != 0) != load_relaxed(&sched.no_worker))
+        store_relaxed(&sched.no_worker, err != 0);
+    if (err) {
         static _Atomic uint32_t said;
         say_once(
             &said,

@@ -82,8 +82,13 @@ static uint32_t walk(const char *root, const char *path, size_t len, bool v2)
 
 uint32_t cgroup_cpus(void)
 {
+    return cgroup_cpus_in("/proc/self/cgroup", "/sys/fs/cgroup", "/sys/fs/cgroup/cpu");
+}
+
+uint32_t cgroup_cpus_in(const char *list, const char *v2, const char *v1)
+{
     char text[2048];
-    if (slurp("/proc/self/cgroup", text, sizeof text) <= 0)
+    if (slurp(list, text, sizeof text) <= 0)
         return 0;
     for (char *line = text; line && *line;) {
         char *end = strchr(line, '\n');
@@ -94,12 +99,12 @@ uint32_t cgroup_cpus(void)
             if (len == 1)
                 len = 0;
             if (!strncmp(line, "0::", 3)) {
-                uint32_t c = walk("/sys/fs/cgroup", path, len, true);
+                uint32_t c = walk(v2, path, len, true);
                 if (c)
                     return c;
             } else if (memmem(line, n, ":cpu,", 5) || memmem(line, n, ",cpu:", 5) ||
                        memmem(line, n, ":cpu:", 5)) {
-                uint32_t c = walk("/sys/fs/cgroup/cpu", path, len, false);
+                uint32_t c = walk(v1, path, len, false);
                 if (c)
                     return c;
             }

@@ -21,6 +21,8 @@ void cancel_init(void);
 
 /* CPUs that the cgroup's quota allows, rounded up; 0: no limit. */
 uint32_t cgroup_cpus(void);
+/* The same for a list of groups as in /proc/self/cgroup and the roots of both kinds of tree. */
+uint32_t cgroup_cpus_in(const char *list, const char *v2, const char *v1);
 
 /* The calling fiber has run its destructors: becomes joinable, never returns. The last thread of
  * the process exits it. */
