@@ -82,9 +82,11 @@ size_t tcb_cancelhandling(void);
 bool tcb_cancelling(uintptr_t tp);
 
 /* Text in which a thread may be stopped for an arbitrary time: not libc's, ld.so's, the vdso's and
- * ours (text.c). find: at activation, false if that could not be told; free: in signal handlers. */
+ * ours (text.c). find: at activation, false if that could not be told; the others in signal handlers.
+ * ours: this library's, stubs for libc's system calls included. */
 bool libc_text_find(void);
 bool libc_text_free(const void *pc);
+bool libc_text_ours(const void *pc);
 
 /* The kernel tid that libc has noted in the TCB. */
 uint32_t tcb_tid(uintptr_t tp);

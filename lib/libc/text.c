@@ -12,6 +12,7 @@
 
 struct range {
     uintptr_t start, size;
+    bool ours;
 };
 static struct range ranges[RANGES];
 static int count;
@@ -40,7 +41,7 @@ static int look(struct dl_phdr_info *info, size_t size, void *libc)
     for (int i = 0; i < info->dlpi_phnum && count < RANGES; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         if (p->p_type == PT_LOAD && p->p_flags & PF_X)
-            ranges[count++] = (struct range){ info->dlpi_addr + p->p_vaddr, p->p_memsz };
+            ranges[count++] = (struct range){ info->dlpi_addr + p->p_vaddr, p->p_memsz, is_own };
     }
     return 0;
 }
@@ -55,10 +56,21 @@ bool libc_text_find(void)
     return found_libc && found_own && count < RANGES;
 }
 
-bool libc_text_free(const void *pc)
+static const struct range *range_of(const void *pc)
 {
     for (int i = 0; i < count; i++)
         if ((uintptr_t)pc - ranges[i].start < ranges[i].size)
-            return false;
-    return true;
+            return &ranges[i];
+    return NULL;
+}
+
+bool libc_text_free(const void *pc)
+{
+    return !range_of(pc);
+}
+
+bool libc_text_ours(const void *pc)
+{
+    const struct range *r = range_of(pc);
+    return r && r->ours;
 }

@@ -127,7 +127,8 @@ static bool may_stop(struct fiber *self, const ucontext_t *uc)
 {
     if (in_section(self) || worker_in_handler(self, arch_context_sp(uc)))
         return false;
-    return libc_text_free(arch_context_pc(uc)) || arch_context_waits(uc);
+    const void *pc = arch_context_pc(uc);
+    return libc_text_free(pc) || (!libc_text_ours(pc) && arch_context_waits(uc));
 }
 
 bool preempt_here(struct fiber *self, struct worker *w, void *context)
