@@ -199,15 +199,32 @@ EXPORT int raise(int sig)
     return self ? (int)set_errno(send_to(self, sig, SI_TKILL, no_value)) : REAL(raise)(sig);
 }
 
+/* Whether the program catches the signal. */
+static bool is_caught(int sig)
+{
+    struct sigaction a;
+    return signal_action(sig, NULL, &a) == 0 &&
+           ((a.sa_flags & SA_SIGINFO) || (a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN));
+}
+
 EXPORT int kill(pid_t pid, int sig)
 {
     struct fiber *self = fiber_here();
+    if (!self || sig <= 0 || sig >= _NSIG || sig == 32 || sig == 33 ||
+        pid != (pid_t)sys_call(SYS_getpid))
+        return REAL(kill)(pid, sig);
     /* The main thread gets its own signals before kill returns, wherever it runs. */
-    if (self && self == sched_main_fiber && sig > 0 && sig < _NSIG &&
-        pid == (pid_t)sys_call(SYS_getpid) && !(signal_mask(self) & SIGNAL_BIT(sig)) && sig != 32 &&
-        sig != 33)
+    if (self == sched_main_fiber && !(signal_mask(self) & SIGNAL_BIT(sig)))
         return (int)set_errno(send_to(self, sig, SI_USER, no_value));
-    return REAL(kill)(pid, sig);
+    signal_mask(self);
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = sig;
+    info.si_code = SI_USER;
+    info.si_pid = pid;
+    info.si_uid = (uid_t)sys_call(SYS_getuid);
+    /* A thread that takes it has it when kill returns, parked or not. */
+    return is_caught(sig) && signal_process(self, &info) ? 0 : REAL(kill)(pid, sig);
 }
 
 /* ---- waiting ---- */

@@ -70,6 +70,16 @@ struct fiber *fiber_of_tid(uint32_t tid)
     return f && f->tid == tid && load_relaxed(&f->state) != FIBER_FREE ? f : NULL;
 }
 
+struct fiber *fiber_after(uint32_t *slot)
+{
+    for (uint32_t last = *(volatile uint32_t *)&pool.slots; *slot < last;) {
+        struct fiber *f = *(struct fiber *volatile *)&by_slot[++*slot];
+        if (f)
+            return f;
+    }
+    return NULL;
+}
+
 static void next_tid(struct fiber *f)
 {
     uint32_t slot = (f->tid - PID_MAX) % MAX_SLOTS, generation = (f->tid - PID_MAX) / MAX_SLOTS;

@@ -109,6 +109,7 @@ struct fiber {
 
     size_t alt_size;
     int alt_flags;
+    uint64_t outer_mask;  /* with ATTENTION_HANDLER: the mask after the outermost handler */
     uintptr_t handler_sp; /* frame of the innermost running signal handler, 0: none */
 
     /* Signals for this thread that no handler has seen yet: lib/signal. */
@@ -139,6 +140,8 @@ static inline pthread_t fiber_thread(const struct fiber *f)
 
 /* The fiber that has this tid, or NULL. */
 struct fiber *fiber_of_tid(uint32_t tid);
+/* The next fiber after *slot (0: the first), in whatever state, the main one excepted; NULL: no more. */
+struct fiber *fiber_after(uint32_t *slot);
 
 /* A new fiber with a stack of the given kind, state FREE, or NULL (no memory, address space or
  * RADDLE_MAX_THREADS reached). Takes libc locks: call outside the runtime.

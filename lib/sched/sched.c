@@ -181,7 +181,10 @@ static void sleep_on_spare_list(struct worker *w)
 {
     worker_idle_signals(w);
     while (!worker_woken(w)) {
-        worker_drain(w);
+        if (unlikely(load_relaxed(&w->signals))) {
+            worker_drain(w);
+            worker_idle_signals(w);
+        }
         if (sched_poller->poll(w, NULL, 1 << 20, true) > 0)
             sched_wake_one();
         sched_poller->sleep(w, TIMER_NEVER);
@@ -261,6 +264,7 @@ static void sleep_idle(struct worker *w, bool surplus)
         /* A signal that comes later sets WAKE_SIGNAL, with which nobody sleeps. */
         if (unlikely(load_relaxed(&w->signals))) {
             worker_drain(w);
+            worker_idle_signals(w);
             look = true;
             continue;
         }

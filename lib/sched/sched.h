@@ -183,6 +183,12 @@ struct sched_signal_ops {
     void (*deliver)(struct fiber *self);
     /* Whether a signal frame shows the program's code, where a handler may run. */
     bool (*may_interrupt)(const void *ucontext);
+    /* The signals that no fiber takes. */
+    uint64_t (*everyone_blocks)(void);
+    /* The calling fiber unblocks what is not in mask, and has recorded it. */
+    void (*unblocked)(uint64_t mask);
+    /* On a fiber's stack outside the runtime, at its end. */
+    void (*ended)(struct fiber *self);
 };
 extern struct sched_signal_ops sched_signal_ops;
 
@@ -362,6 +368,8 @@ static inline bool sched_over(void)
 }
 void sched_after_fork(void);
 void worker_idle_signals(struct worker *w);
+/* Wakes an idle worker, which looks at what is noted for it and at its mask again. */
+void worker_look(struct worker *w);
 void worker_block_signals(struct worker *w);
 void worker_publish(struct worker *w);
 static inline void worker_drain(struct worker *w)

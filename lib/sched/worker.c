@@ -105,6 +105,7 @@ void worker_read_mask(struct fiber *self)
     if (w->sigmask == self->sigmask) {
         sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &self->sigmask, 8);
         w->sigmask = self->sigmask;
+        sched_signal_ops.unblocked(self->sigmask);
     }
     worker_in_handler(self, (uintptr_t)__builtin_frame_address(0));
 }
@@ -123,15 +124,23 @@ bool worker_in_handler(struct fiber *self, uintptr_t sp)
     return false;
 }
 
-/* An idle worker must not keep signals blocked that the main thread would take: the kernel gives a
- * process-directed signal to any thread that has it unblocked. */
+/* An idle worker takes the signals that some fiber takes: the kernel gives a process-directed signal to
+ * any thread that has it unblocked. */
 void worker_idle_signals(struct worker *w)
 {
-    struct fiber *f = sched_main_fiber;
-    if (f && w->sigmask != f->sigmask) {
-        w->sigmask = f->sigmask;
-        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &w->sigmask, NULL, 8);
+    uint64_t mask = sched_signal_ops.everyone_blocks ? sched_signal_ops.everyone_blocks()
+                                                     : w->sigmask;
+    if (w->sigmask != mask) {
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+        *(volatile uint64_t *)&w->sigmask = mask; /* then: who waits for it must not be too early */
     }
+}
+
+void worker_look(struct worker *w)
+{
+    store_relaxed(&w->signals, 1);
+    atomic_fetch_or_explicit(&w->wake, WAKE_SIGNAL, memory_order_release);
+    sched_poller->wake(w);
 }
 
 void worker_block_signals(struct worker *w)

@@ -25,17 +25,19 @@
  * worker in a register, and a handler may migrate. The exception is the end of a system call there.
  * A signal put off for that reason is delivered at the next way out, or by the monitor.
  *
- * Not done: a process-directed signal that the main thread and every running thread block waits in
- * the kernel even if a parked thread would take it. A kick that comes when its target has just left
+ * Not done: a kick that comes when its target has just left
  * may end another thread's system call with EINTR. */
 #include <errno.h>
 #include <link.h>
 #include <string.h>
 #include <ucontext.h>
 #include "arch/syscall.h"
+#include "signal/everyone.h"
+#include "signal/note.h"
 #include "signal/signal.h"
 
-#define NOTES 1024u
+/* No mask that a fiber can have: SIGKILL cannot be blocked. */
+#define ENDED_MASK (~0ull)
 #define FAULTS                                                                                     \
     (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGILL) |          \
      SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS))
@@ -43,58 +45,17 @@
 #define NOT_FOR_MAIN                                                                               \
     (SIGNAL_BIT(SIGPROF) | SIGNAL_BIT(SIGVTALRM) | SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(SIGXFSZ))
 
-struct note {
-    struct note *next;
-    uint32_t tid; /* of the fiber it is for: a pooled fiber may find one of its past */
-    siginfo_t info;
-};
-
-static struct note pool[NOTES];
-static _Atomic uint64_t used[NOTES / 64];
 static char kick_mark;
 
-/* ---- notes: lock-free, because signal handlers make them ---- */
-
-static struct note *note_make(const siginfo_t *info)
+/* Of a fiber that has ended: what was for the process goes to somebody else, by way of w. */
+static void forward(struct worker *w, struct note *n)
 {
-    for (uint32_t i = 0; i < NOTES / 64; i++) {
-        uint64_t u = load_relaxed(&used[i]);
-        while (u != ~0ull) {
-            int bit = __builtin_ctzll(~u);
-            if (!cas_acquire(&used[i], &u, u | 1ull << bit)) /* partner: note_free */
-                continue;
-            struct note *n = &pool[i * 64 + (uint32_t)bit];
-            n->info = *info;
-            return n;
-        }
+    if (!n->process) {
+        note_free(n);
+        return;
     }
-    return NULL;
-}
-
-static void note_free(struct note *n)
-{
-    uint32_t i = (uint32_t)(n - pool);
-    atomic_fetch_and_explicit(&used[i / 64], ~(1ull << i % 64), memory_order_release);
-}
-
-static void push(_Atomic(struct note *) *list, struct note *n)
-{
-    n->next = load_relaxed(list);
-    while (!cas_release(list, &n->next, n)) /* partner: take_all */
-        ;
-}
-
-/* Oldest first. */
-static struct note *take_all(_Atomic(struct note *) *list)
-{
-    struct note *n = xchg_acqrel(list, NULL), *first = NULL;
-    while (n) {
-        struct note *next = n->next;
-        n->next = first;
-        first = n;
-        n = next;
-    }
-    return first;
+    note_push(&w->notes, n);
+    worker_look(w);
 }
 
 bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
@@ -103,17 +64,17 @@ bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
         return false;
     struct note *found = NULL;
     bool more = false;
-    for (struct note *n = take_all(&self->notes), *next; n; n = next) {
+    for (struct note *n = note_take_all(&self->notes), *next; n; n = next) {
         uint64_t bit = SIGNAL_BIT(n->info.si_signo);
         next = n->next;
         if (n->tid != self->tid) {
-            note_free(n);
+            forward(self->worker, n);
         } else if (!found && (set & bit)) {
             found = n;
             atomic_fetch_and_explicit(&self->pending, ~bit, memory_order_relaxed);
         } else {
             more |= found && n->info.si_signo == found->info.si_signo;
-            push(&self->notes, n);
+            note_push(&self->notes, n);
         }
     }
     if (!found)
@@ -136,15 +97,15 @@ static bool note_for(struct fiber *f, struct note *n)
         return false;
     }
     n->tid = f->tid;
-    push(&f->notes, n);
+    note_push(&f->notes, n);
     atomic_fetch_or_explicit(&f->attention, ATTENTION_SIGNAL, memory_order_seq_cst);
     return true;
 }
 
-static bool takes(struct fiber *f, uint64_t bit)
+/* The kernel has let the signal through; in a handler it alone knows the mask. */
+static bool deliverable(struct fiber *self, uint64_t bit)
 {
-    uint64_t mask = *(volatile uint64_t *)&f->sigmask;
-    return !(mask & bit) || (load_relaxed(&f->attention) & ATTENTION_HANDLER);
+    return !(self->sigmask & bit) || (load_relaxed(&self->attention) & ATTENTION_HANDLER);
 }
 
 bool signal_is_kick(const siginfo_t *info)
@@ -159,14 +120,22 @@ static void post(struct fiber *f, struct note *n)
     uint64_t bit = SIGNAL_BIT(sig);
     if (!note_for(f, n))
         return;
-    sched_barrier(); /* partners: runtime_leave, fiber_park_interruptible, signal_set_mask */
+    sched_barrier(); /* partners: runtime_leave, fiber_park_interruptible, signal_set_mask, ended */
+    if (unlikely(*(volatile uint64_t *)&f->sigmask == ENDED_MASK)) {
+        n = note_take_all(&f->notes); /* too late; f may have taken some back itself */
+        for (struct note *next; n; n = next) {
+            next = n->next;
+            forward(load_acquire(&sched.workers), n);
+        }
+        return;
+    }
     if (fiber_interrupt(NULL, f)) {
         monitor_kick(); /* the monitor sees to it that somebody runs f: we may be in a handler */
         return;
     }
     struct worker *w = *(struct worker *volatile *)&f->worker;
     if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime) ||
-        (!takes(f, bit) && !(*(volatile uint64_t *)&f->sigwait & bit)))
+        (!everyone_takes(f, bit) && !(*(volatile uint64_t *)&f->sigwait & bit)))
         return;
     siginfo_t kick;
     memset(&kick, 0, sizeof kick);
@@ -192,18 +161,27 @@ static struct fiber *main_takes(uint64_t bit)
 {
     struct fiber *f = sched_main_fiber;
     return f && !(load_relaxed(&f->flags) & FIBER_DIRECT) &&
-                   load_relaxed(&f->state) != FIBER_ENDED && takes(f, bit)
+                   load_relaxed(&f->state) != FIBER_ENDED && everyone_takes(f, bit)
                ? f
                : NULL;
+}
+
+static struct fiber *choose(struct fiber *cur, uint64_t bit)
+{
+    if (bit & NOT_FOR_MAIN && cur && everyone_takes(cur, bit))
+        return cur;
+    struct fiber *f = main_takes(bit);
+    if (!f && cur && everyone_takes(cur, bit))
+        f = cur;
+    return f ? f : everyone_find(bit);
 }
 
 /* cur: what the calling worker runs. Inside the runtime or on a scheduler stack. */
 static void route(struct worker *w, struct fiber *cur, struct note *n)
 {
     uint64_t bit = SIGNAL_BIT(n->info.si_signo);
-    struct fiber *f = bit & NOT_FOR_MAIN && cur && takes(cur, bit) ? cur : main_takes(bit);
-    if (!f && cur && takes(cur, bit))
-        f = cur;
+    struct fiber *f = choose(cur, bit);
+    n->process = true;
     if (f && f == cur) {
         note_for(f, n); /* it is about to look */
     } else if (f) {
@@ -223,7 +201,7 @@ static void drain(struct worker *w, struct fiber *cur)
     if (load_relaxed(&w->wake) & WAKE_SIGNAL)
         atomic_fetch_and_explicit(&w->wake, ~WAKE_SIGNAL, memory_order_relaxed);
     store_relaxed(&w->signals, 0);
-    for (struct note *n = take_all(&w->notes), *next; n; n = next) {
+    for (struct note *n = note_take_all(&w->notes), *next; n; n = next) {
         next = n->next;
         route(w, cur, n);
     }
@@ -244,6 +222,18 @@ static void deliver(struct fiber *self)
     }
 }
 
+/* The fiber runs no handler any more. What came to it for the process somebody else may take. */
+static void ended(struct fiber *self)
+{
+    signal_set_mask(self, ~0ull);
+    *(volatile uint64_t *)&self->sigmask = ENDED_MASK;
+    fence_compiler(); /* partner: the barrier in post */
+    for (struct note *n = note_take_all(&self->notes), *next; n; n = next) {
+        next = n->next;
+        forward(self->worker, n); /* with everything blocked here nothing moves the fiber */
+    }
+}
+
 uint64_t signal_mask(struct fiber *self)
 {
     if (load_relaxed(&self->attention) & ATTENTION_HANDLER)
@@ -255,11 +245,15 @@ void signal_set_mask(struct fiber *self, uint64_t mask)
 {
     /* libc lets nobody block its own two, and the kernel two more. */
     mask &= ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(32) | SIGNAL_BIT(33));
+    uint64_t before = self->sigmask;
     self->sigmask = mask;
+    everyone_unblocked(mask);
     fence_compiler(); /* partner: the barrier in post */
     if (load_relaxed(&self->notes))
         atomic_fetch_or_explicit(&self->attention, ATTENTION_SIGNAL, memory_order_relaxed);
     worker_take_signals(self);
+    if (mask & ~before)
+        everyone_blocked();
 }
 
 bool restart_wait(struct fiber *self, bool restartable)
@@ -337,6 +331,8 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
     uint64_t before = self->sigmask;
     sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8);
     self->sigmask = self->worker->sigmask = now;
+    if (!outer)
+        self->outer_mask = before;
     self->handler_sp = (uintptr_t)__builtin_frame_address(0);
     atomic_fetch_or_explicit(&self->attention, ATTENTION_HANDLER, memory_order_relaxed);
     handler(sig, info, uc);
@@ -344,6 +340,7 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
     uint64_t after = *context_mask(uc);
     self->sigmask = after != interrupted ? after : before;
     self->worker->sigmask = after;
+    everyone_unblocked(self->sigmask); /* the handler may have changed it */
     self->handler_sp = outer;
     if (!outer)
         atomic_fetch_and_explicit(&self->attention, ~ATTENTION_HANDLER, memory_order_relaxed);
@@ -372,7 +369,7 @@ static void record(struct worker *w, struct fiber *self, siginfo_t *info, uconte
             give_back(info);
             return;
         }
-        push(&w->notes, n);
+        note_push(&w->notes, n);
     }
     store_relaxed(&w->signals, 1);
     worker_spoil_mask(w);
@@ -424,7 +421,7 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
         pass_on(w, self, NULL);
     if (signal_is_kick(info)) {
         siginfo_t real;
-        if (signal_take(self, takes(self, bit) ? bit : 0, &real))
+        if (signal_take(self, deliverable(self, bit) ? bit : 0, &real))
             run_here(self, sig, &real, uc);
         return;
     }
@@ -466,14 +463,29 @@ int signal_send(struct fiber *f, const siginfo_t *info)
     return 0;
 }
 
+bool signal_process(struct fiber *self, const siginfo_t *info)
+{
+    uint64_t bit = SIGNAL_BIT(info->si_signo);
+    struct worker *w = runtime_enter(self);
+    struct note *n = choose(self, bit) ? note_make(info) : NULL;
+    if (n) {
+        route(w, self, n);
+        sched_wake_one();
+    }
+    runtime_leave(self);
+    return n;
+}
+
 void signal_after_fork(void)
 {
-    for (uint32_t i = 0; i < NOTES / 64; i++)
-        store_relaxed(&used[i], 0);
+    note_after_fork();
+    everyone_after_fork();
 }
 
 __attribute__((constructor)) static void start(void)
 {
     dl_iterate_phdr(find_text, NULL);
-    sched_signal_ops = (struct sched_signal_ops){ drain, deliver, may_interrupt };
+    sched_signal_ops = (struct sched_signal_ops){
+        drain, deliver, may_interrupt, everyone_blocks, everyone_unblocked, ended
+    };
 }

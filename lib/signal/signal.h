@@ -36,6 +36,10 @@ void signal_arrived(int sig, siginfo_t *info, void *ucontext);
  * thread. 0 or -EAGAIN. */
 int signal_send(struct fiber *f, const siginfo_t *info);
 
+/* Sends a caught signal to the process: to a fiber that takes it, at once. False: none does, nothing was
+ * done. Called outside the runtime. */
+bool signal_process(struct fiber *self, const siginfo_t *info);
+
 /* Changes the calling fiber's mask; *old may be NULL. Handlers of what becomes deliverable have run
  * when it returns. */
 void signal_set_mask(struct fiber *self, uint64_t mask);

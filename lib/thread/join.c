@@ -56,6 +56,10 @@ _Noreturn void thread_finish(struct fiber *self)
         for (;;)
             sys_call(SYS_pause);
     }
+    struct fiber *first = sched_main_fiber;
+    /* Nobody else may take the signals that it took. */
+    if (unlikely(!first || first == self || (first->sigmask & ~self->sigmask)))
+        sched_signal_ops.ended(self);
     runtime_enter(self);
     lock_acquire(&self->lock);
     self->ended = true;
