@@ -34,14 +34,20 @@ static struct {
     struct lock lock;
     size_t head;
     _Atomic bool guard_install;
+    int prot;
     struct {
         char *next, *end; /* the part of the newest reservation that is not carved yet */
     } chunk[STACK_CLASSES];
-} pool = { .guard_install = true };
+} pool = { .guard_install = true, .prot = PROT_READ | PROT_WRITE };
 
 void stack_init(size_t head)
 {
     pool.head = ALIGN_UP(head, CACHE_LINE);
+}
+
+void stack_executable(void)
+{
+    pool.prot |= PROT_EXEC;
 }
 
 void stack_no_guard_install(void)
@@ -64,7 +70,7 @@ int stack_class(size_t size, size_t guard)
 
 static char *reserve(size_t size, size_t align)
 {
-    char *p = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
+    char *p = mmap(NULL, size + align, pool.prot,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (p == MAP_FAILED)
         return NULL;
@@ -109,7 +115,7 @@ static int guard_change(char *at, size_t len, bool install)
     if (!install) {
         /* Whichever kind it is: the other call changes nothing. */
         madvise(at, len, MADV_GUARD_REMOVE);
-        return mprotect(at, len, PROT_READ | PROT_WRITE) ? -ENOMEM : 0;
+        return mprotect(at, len, pool.prot) ? -ENOMEM : 0;
     }
     if (load_relaxed(&pool.guard_install)) {
         if (!madvise(at, len, MADV_GUARD_INSTALL))

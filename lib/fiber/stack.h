@@ -40,6 +40,9 @@ int stack_set_guard(struct stack *s, size_t guard);
 /* Gives the memory of the unused stack below top - keep back to the kernel. */
 void stack_trim(struct stack *s, size_t keep);
 
+/* Before the first stack is made: stacks of this program must be executable. */
+void stack_executable(void);
+
 /* Simulates a kernel without MADV_GUARD_INSTALL. */
 void stack_no_guard_install(void);
 

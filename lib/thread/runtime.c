@@ -9,6 +9,7 @@
 #include "thread/thread.h"
 
 #include <errno.h>
+#include <link.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -82,6 +83,28 @@ static uintptr_t kernel_thread(void)
     return self && !(load_relaxed(&self->flags) & FIBER_DIRECT) ? self->worker->tp : arch_tp_get();
 }
 
+struct stack_need {
+    bool executable, looked;
+};
+
+/* As libc decides: by the program's header, and none means yes here; libraries may ask for it too. (The
+ * vdso has none either.) One that dlopen adds later does not change our stacks. */
+static int look_for_stack(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct stack_need *need = arg;
+    bool found = false;
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_GNU_STACK) {
+            found = true;
+            need->executable |= (info->dlpi_phdr[i].p_flags & PF_X) != 0;
+        }
+    if (!need->looked && !found)
+        need->executable = true;
+    need->looked = true;
+    return need->executable;
+}
+
 void runtime_activate(void)
 {
     const char *why = layout_problem && *layout_problem ? layout_problem
@@ -107,6 +130,10 @@ void runtime_activate(void)
         pthread_attr_getguardsize(&attr, &guard);
         pthread_attr_destroy(&attr);
     }
+    struct stack_need need = { 0 };
+    dl_iterate_phdr(look_for_stack, &need);
+    if (need.executable)
+        stack_executable();
     fiber_init(stack, guard, (uint32_t)options.max_threads);
     /* Only the process's first thread can become worker 0; if another one activates us, it and the
      * first one stay kernel threads. */
