@@ -23,6 +23,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/rseq.h>
@@ -150,7 +151,20 @@ struct probe {
     const unsigned char *return_address;
     struct robust_head *robust;
     bool flags_known;
+    _Atomic uint32_t step; /* 1: ready to be cancelled, 2: cancelled */
 };
+
+static void step_to(struct probe *p, uint32_t step)
+{
+    store_release(&p->step, step); /* partner: wait_for_step */
+    sys_call(SYS_futex, &p->step, FUTEX_WAKE_PRIVATE, 1);
+}
+
+static void wait_for_step(struct probe *p, uint32_t step)
+{
+    while (load_acquire(&p->step) < step)
+        sys_call(SYS_futex, &p->step, FUTEX_WAIT_PRIVATE, step - 1, NULL);
+}
 
 /* Start routine of the one thread that shows how libc sets up and ends a thread. */
 __attribute__((noinline)) static void *probe_main(void *arg)
@@ -164,16 +178,15 @@ __attribute__((noinline)) static void *probe_main(void *arg)
     char *res;
     memcpy(&res, (char *)arch_tp_get() + libc.resp_offset, sizeof res);
     libc.res_offset = (uintptr_t)res - arch_tp_get();
-    /* Whatever libc does only once for cancellation is done now: its signal handler is installed
-     * before ours, and the unwinder is loaded on a stack that is large enough. The flags must change
-     * as lib/thread/cancel.c believes. */
+    /* The flags must change as lib/thread/cancel.c believes. */
     uint32_t *flags = (uint32_t *)(arch_tp_get() + libc.cancel_offset);
     p->flags_known = *flags == 0;
     libc_real.pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     p->flags_known &= *flags == (CANCEL_DISABLED | CANCEL_ASYNC);
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
-    libc_real.pthread_cancel((pthread_t)arch_tp_get());
+    step_to(p, 1);
+    wait_for_step(p, 2);
     p->flags_known &= *flags == (CANCEL_DISABLED | CANCELING | CANCELED);
     return NULL;
 }
@@ -235,8 +248,15 @@ int tcb_activate(const char **why)
     *why = "libc's pthread_create failed";
     int err = libc_real.pthread_create(&thread, &attr, probe_main, &p);
     pthread_attr_destroy(&attr);
-    if (!err)
+    if (!err) {
+        /* Whatever libc does only once for cancellation is done now: its signal handler is installed
+         * before ours, and the unwinder is loaded on a stack that is large enough. By this thread, which
+         * may be running a constructor and hold the loader's lock, a recursive one. */
+        wait_for_step(&p, 1);
+        libc_real.pthread_cancel(thread);
+        step_to(&p, 2);
         err = libc_real.pthread_join(thread, NULL);
+    }
     if (!err) {
         err = -image_study(&p, (uintptr_t)stack, why);
         /* The stack stays mapped: libc compares addresses with the image's stack bounds when they

@@ -61,12 +61,17 @@ struct fiber *runq_get(struct runq *q)
     struct fiber *f = load_relaxed(&q->next);
     if (f && cas_acquire(&q->next, &f, NULL)) /* fails when a thief took it */
         return f;
+    return runq_get_oldest(q);
+}
+
+struct fiber *runq_get_oldest(struct runq *q)
+{
     for (;;) {
         uint32_t head = load_acquire(&q->head);
         uint32_t tail = load_relaxed(&q->tail);
         if (tail == head)
             return NULL;
-        f = load_relaxed(&q->ring[head % RUNQ_SIZE]);
+        struct fiber *f = load_relaxed(&q->ring[head % RUNQ_SIZE]);
         if (cas_release(&q->head, &head, head + 1))
             return f;
     }

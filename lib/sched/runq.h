@@ -31,6 +31,9 @@ struct fiber *runq_put_next(struct runq *q, struct fiber *f);
 
 /* Owner: the next fiber, or NULL. */
 struct fiber *runq_get(struct runq *q);
+/* The one that has waited longest in the ring: fibers that make each other the next would otherwise keep
+ * the ring waiting for ever. */
+struct fiber *runq_get_oldest(struct runq *q);
 
 /* Anyone: move half of victim's ring into q (owned by the caller) and return one of them. */
 struct fiber *runq_steal(struct runq *q, struct runq *victim, bool take_next);

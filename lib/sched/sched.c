@@ -321,7 +321,8 @@ static struct fiber *find_runnable(struct worker *w)
         }
         if (load_relaxed(&p->tick) % LOCAL_PASS == 0) {
             sched_poller->poll(w, p, (int)runq_room(&p->runq), true);
-            if ((f = preempted_get(p, false)) || (f = globq_get(p, true)))
+            if ((f = preempted_get(p, false)) || (f = globq_get(p, true)) ||
+                (f = runq_get_oldest(&p->runq)))
                 return f;
         }
         if ((f = runq_get(&p->runq)) || (f = globq_get(p, false)))
