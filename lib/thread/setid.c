@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include "arch/syscall.h"
@@ -26,7 +27,7 @@
 #define SIGSETXID 33
 #define MOST      (1u << 20) /* kernel threads of a process; address space only */
 
-enum { TARGET_ASKED, TARGET_DONE, TARGET_GONE };
+enum { TARGET_ASKED, TARGET_DONE, TARGET_GONE, TARGET_REFUSED };
 struct target {
     _Atomic uint32_t state;
     uint32_t tid;
@@ -53,9 +54,8 @@ static bool ids_arrived(void)
         struct target *t = &ids.targets[i];
         if (t->tid != tid || load_relaxed(&t->state) != TARGET_ASKED)
             continue;
-        if (sys_call(ids.args[0], ids.args[1], ids.args[2], ids.args[3]) < 0)
-            panic("a kernel thread may not change its user or group ids as the others did");
-        store_release(&t->state, TARGET_DONE); /* partner: wait_for */
+        long r = sys_call(ids.args[0], ids.args[1], ids.args[2], ids.args[3]);
+        store_release(&t->state, r < 0 ? TARGET_REFUSED : TARGET_DONE); /* partner: wait_for */
         sys_call(SYS_futex, &t->state, FUTEX_WAKE_PRIVATE, 1);
         return true;
     }
@@ -81,7 +81,8 @@ static void ask(long pid, uint32_t tid)
     sys_call(SYS_tgkill, pid, tid, SIGSETXID);
 }
 
-static void wait_for(long pid, struct target *t)
+/* False: the kernel refused it there. */
+static bool wait_for(long pid, struct target *t)
 {
     while (load_acquire(&t->state) == TARGET_ASKED) {
         if (sys_call(SYS_tgkill, pid, t->tid, 0) == -ESRCH)
@@ -89,6 +90,7 @@ static void wait_for(long pid, struct target *t)
         else
             sleep_on(&t->state, TARGET_ASKED);
     }
+    return load_relaxed(&t->state) != TARGET_REFUSED;
 }
 
 static uint32_t number(const char *s)
@@ -147,6 +149,7 @@ long thread_set_ids(long nr, long a, long b, long c)
         sleep_on(&ids.held, 1);
     long pid = sys_call(SYS_getpid), r = -ENOSYS;
     int tasks = open_tasks(pid);
+    bool agreed = true;
     if (!ids.targets) {
         void *m = mmap(NULL, MOST * sizeof(struct target), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -162,7 +165,7 @@ long thread_set_ids(long nr, long a, long b, long c)
             uint32_t done = 0, self = (uint32_t)sys_call(SYS_gettid);
             while (ask_others(tasks, pid, self))
                 for (; done < load_relaxed(&ids.count); done++)
-                    wait_for(pid, &ids.targets[done]);
+                    agreed &= wait_for(pid, &ids.targets[done]);
             store_release(&ids.count, 0);
         }
     }
@@ -171,6 +174,10 @@ long thread_set_ids(long nr, long a, long b, long c)
     store_release(&ids.held, 0);
     sys_call(SYS_futex, &ids.held, FUTEX_WAKE_PRIVATE, 1);
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    if (!agreed) {
+        log_line("a kernel thread may not change its user or group ids as the others did");
+        abort();
+    }
     return r;
 }
 
