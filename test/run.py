@@ -13,11 +13,13 @@ included; death by a signal becomes 128 + the signal's number. It fails as well 
  * takes longer than the timeout (exit code 124; everything it started is killed),
  * leaves a process behind (125; with --orphans it is only killed),
  * with --compare: prints on standard output something else than the native run, which is made
-   first (126). A program that prints nothing natively may print what it likes.
+   first, once for each build of the program (126). A program that prints nothing natively may
+   print what it likes.
 """
 
 import argparse
 import ctypes
+import hashlib
 import os
 import resource
 import signal
@@ -163,6 +165,32 @@ def show(label, result):
     sys.stderr.flush()
 
 
+def native_run(command, options, environment):
+    """The native run, or what it printed when it last passed: a program runs in several ways, and
+    natively it is always the same one. Kept in .native beside the program until that changes."""
+    key = [*command, *(e for e in options.env if not e.startswith("RADDLE_"))]
+    for file in command:
+        if os.path.isfile(file):
+            key.append(str(os.stat(file).st_mtime_ns))
+    name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:24]
+    kept = os.path.join(os.path.dirname(os.path.abspath(command[0])), ".native", name)
+    try:
+        with open(kept, "rb") as file:
+            return Result(0, file.read(), b"", None)
+    except OSError:
+        pass
+    native = run(command, environment, options.timeout, options.orphans)
+    if native.status == 0:
+        try:
+            os.makedirs(os.path.dirname(kept), exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=os.path.dirname(kept), delete=False) as file:
+                file.write(native.stdout)
+            os.rename(file.name, kept)
+        except OSError:
+            pass  # a directory that is not ours
+    return native
+
+
 def main():
     parser = argparse.ArgumentParser(description="Runs one test program under supervision.")
     parser.add_argument("--preload", metavar="LIB", help="library to put into LD_PRELOAD")
@@ -189,7 +217,7 @@ def main():
 
     native = None
     if options.compare and (options.preload or options.linked):
-        native = run(command, environment, options.timeout, options.orphans)
+        native = native_run(command, options, environment)
         if native.status != 0:
             show("native run", native)
             return native.status
