@@ -17,6 +17,9 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/msg.h>
 #include <sys/select.h>
@@ -81,8 +84,8 @@ static inline struct fiber *fiber_here(void)
 static inline struct fiber *fiber_ours(pthread_t thread)
 {
     struct fiber *f = runtime_mode == RUNTIME_ACTIVE ? fiber_of(thread) : NULL;
-    return f && !(load_relaxed(&f->flags) & (FIBER_KERNEL | FIBER_FOREIGN | FIBER_BOUND)) ? f
-                                                                                          : NULL;
+    uint32_t flags = f ? load_relaxed(&f->flags) : FIBER_KERNEL;
+    return flags & FIBER_BOUND || !(flags & FIBER_KERNEL) ? f : NULL;
 }
 
 /* The same for a function that is a cancellation point; does not return if the thread is cancelled. */
@@ -139,6 +142,14 @@ static inline bool wait_goes_on_uncancelled(struct fiber *self, bool restartable
  * lets through were pending, and were handled; the call would have ended with EINTR. */
 bool mask_begin(struct fiber *self, const sigset_t *mask, uint64_t *before);
 void mask_end(struct fiber *self, uint64_t before);
+/* The fiber that a pid or tid argument names: 0 is the caller; NULL: the kernel's to find. */
+struct fiber *fiber_of_pid(pid_t pid);
+/* System calls that name a thread, or change the calling one (sched.c), or a CPU clock (cputime.c):
+ * the result, -errno, or -ENOSYS: the kernel's to do. */
+long sched_syscall(long nr, const long a[6]);
+long cpu_clock_syscall(long nr, const long a[6]);
+/* clock_nanosleep on a clock that is no fiber's timer; a positive error code. */
+int cpu_clock_sleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *left);
 /* tgkill(2) for a tid that is ours; -ENOSYS: it is the kernel's. */
 long signal_tid(uint32_t tid, int sig);
 

@@ -103,17 +103,32 @@ static int change_mask(struct fiber *self, int how, const sigset_t *set, sigset_
     return 0;
 }
 
+/* A bound thread's mask is the kernel's; idle workers take after the main thread's. */
+static void note_mask(void)
+{
+    struct fiber *self = fiber_self;
+    if (self && self == sched_main_fiber && load_relaxed(&self->flags) & FIBER_BOUND)
+        sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &self->sigmask, 8);
+}
+
 EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
     struct fiber *self = fiber_here();
-    return self ? change_mask(self, how, set, old) : REAL(pthread_sigmask)(how, set, old);
+    if (self)
+        return change_mask(self, how, set, old);
+    int err = REAL(pthread_sigmask)(how, set, old);
+    note_mask();
+    return err;
 }
 
 EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
     struct fiber *self = fiber_here();
-    return self ? (int)set_errno(-change_mask(self, how, set, old))
-                : REAL(sigprocmask)(how, set, old);
+    if (self)
+        return (int)set_errno(-change_mask(self, how, set, old));
+    int r = REAL(sigprocmask)(how, set, old);
+    note_mask();
+    return r;
 }
 
 EXPORT int sigpending(sigset_t *set)
@@ -183,7 +198,8 @@ long signal_tid(uint32_t tid, int sig)
     /* The main fiber's tid is the kernel's too, of worker 0. */
     if (!f && sched_main_fiber && sched_main_fiber->tid == tid)
         f = sched_main_fiber;
-    return f && !(load_relaxed(&f->flags) & FIBER_DIRECT) ? send_to(f, sig, SI_TKILL, no_value)
+    uint32_t flags = f ? load_relaxed(&f->flags) : FIBER_KERNEL;
+    return flags & FIBER_BOUND || !(flags & FIBER_DIRECT) ? send_to(f, sig, SI_TKILL, no_value)
                                                           : -ENOSYS;
 }
 
@@ -210,6 +226,8 @@ static bool is_caught(int sig)
 EXPORT int kill(pid_t pid, int sig)
 {
     struct fiber *self = fiber_here();
+    if (fiber_tid_is_ours((uint32_t)pid) && fiber_of_pid(pid))
+        pid = (pid_t)sys_call(SYS_getpid); /* any thread's tid names its process */
     if (!self || sig <= 0 || sig >= _NSIG || sig == 32 || sig == 33 ||
         pid != (pid_t)sys_call(SYS_getpid))
         return REAL(kill)(pid, sig);

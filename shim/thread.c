@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <string.h>
 #include "arch/syscall.h"
+#include "base/log.h"
 #include "libc/tcb.h"
 #include "sync/waitq.h"
 
@@ -117,7 +118,12 @@ EXPORT _Noreturn void thrd_exit(int result)
 EXPORT int pthread_cancel(pthread_t thread)
 {
     int err = runtime_mode == RUNTIME_ACTIVE ? thread_cancel(thread) : -ENOTSUP;
-    return err == -ENOTSUP ? REAL(pthread_cancel)(thread) : -err;
+    if (err != -ENOTSUP)
+        return -err;
+    err = REAL(pthread_cancel)(thread);
+    if (!err)
+        thread_cancelled(thread);
+    return err;
 }
 
 EXPORT int pthread_setcancelstate(int state, int *old)
@@ -141,6 +147,15 @@ EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
     size_t size;
     fiber_stack_bounds(f, &low, &size);
     pthread_attr_setguardsize(attr, f->guard_size);
+    int policy;
+    struct sched_param param;
+    cpu_set_t cpus[8];
+    if (!pthread_getschedparam(thread, &policy, &param)) {
+        pthread_attr_setschedpolicy(attr, policy);
+        pthread_attr_setschedparam(attr, &param);
+    }
+    if (!pthread_getaffinity_np(thread, sizeof cpus, cpus))
+        pthread_attr_setaffinity_np(attr, sizeof cpus, cpus);
     pthread_attr_setdetachstate(attr,
                                 f->detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
     return pthread_attr_setstack(attr, low, size);
@@ -162,6 +177,19 @@ EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
     return err;
 }
 
+/* For /proc and debuggers, as far as there is a kernel thread to name. */
+static long name_kernel_thread(uint32_t ktid, void *name)
+{
+    char path[64];
+    log_format(path, sizeof path, "/proc/self/task/%u/comm", ktid);
+    long fd = sys_call(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        sys_call(SYS_write, fd, name, strlen(name));
+        sys_call(SYS_close, fd);
+    }
+    return 0;
+}
+
 EXPORT int pthread_setname_np(pthread_t thread, const char *name)
 {
     struct fiber *f = fiber_ours(thread);
@@ -172,6 +200,9 @@ EXPORT int pthread_setname_np(pthread_t thread, const char *name)
         return ERANGE;
     memcpy(f->name, name, n + 1);
     monitor_show_names();
+    thread_named(f, name);
+    if (load_relaxed(&f->carrier))
+        thread_ask(f, name_kernel_thread, (void *)(uintptr_t)name);
     if (load_relaxed(&f->flags) & FIBER_MAIN) {
         /* The main thread's name is the process's, whichever worker runs it. */
         long fd = sys_call(SYS_openat, AT_FDCWD, "/proc/self/comm", O_WRONLY | O_CLOEXEC);
@@ -207,6 +238,6 @@ EXPORT int pthread_getname_np(pthread_t thread, char *name, size_t size)
 
 EXPORT pid_t gettid(void)
 {
-    struct fiber *f = fiber_here();
-    return f ? (pid_t)f->tid : REAL(gettid)();
+    struct fiber *f = fiber_self; /* also of a bound thread, which may have had it before */
+    return f && !(load_relaxed(&f->flags) & FIBER_VFORK) ? (pid_t)f->tid : REAL(gettid)();
 }

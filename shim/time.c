@@ -65,12 +65,8 @@ EXPORT int usleep(useconds_t usec)
 static int clock_sleep(struct fiber *self, clockid_t clock, int flags, const struct timespec *time,
                        struct timespec *left)
 {
-    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME) {
-        handoff_enter(self);
-        int err = REAL(clock_nanosleep)(clock, flags, time, left);
-        handoff_leave(self);
-        return err;
-    }
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME)
+        return cpu_clock_sleep(clock, flags, time, left);
     if (time->tv_nsec < 0 || time->tv_nsec >= (long)NSEC_PER_SEC)
         return EINVAL;
     uint64_t deadline;
@@ -96,7 +92,7 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *ti
 {
     struct fiber *self = fiber_at_cancel_point();
     return self ? clock_sleep(self, clock, flags, time, left)
-                : REAL(clock_nanosleep)(clock, flags, time, left);
+                : cpu_clock_sleep(clock, flags, time, left);
 }
 
 EXPORT int nanosleep(const struct timespec *time, struct timespec *left)

@@ -26,10 +26,16 @@ EXPORT long syscall(long nr, ...)
         if (r != -ENOSYS)
             return set_errno(r);
     }
+    if (nr == SYS_gettid)
+        return gettid();
+    if (runtime_mode == RUNTIME_ACTIVE) {
+        long r = sched_syscall(nr, a);
+        if (r != -ENOSYS)
+            return set_errno(r);
+        self = fiber_here(); /* it may be bound now */
+    }
     if (!self)
         return set_errno(arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
-    if (nr == SYS_gettid)
-        return (long)self->tid;
     if (nr == SYS_tgkill || nr == SYS_tkill) {
         long r = nr == SYS_tkill ? signal_tid((uint32_t)a[0], (int)a[1])
                                  : signal_tid((uint32_t)a[1], (int)a[2]);
@@ -122,7 +128,11 @@ EXPORT int prctl(int option, ...)
     for (int i = 0; i < 4; i++)
         a[i] = va_arg(ap, long);
     va_end(ap);
-    struct fiber *self = fiber_here();
+    struct fiber *self = fiber_of_pid(0);
+    long as[6] = { option };
+    long bound = self ? sched_syscall(SYS_prctl, as) : -ENOSYS;
+    if (bound != -ENOSYS)
+        return (int)set_errno(bound);
     if (self && option == PR_SET_NAME) {
         char name[16] = { 0 };
         strncpy(name, (const char *)a[0], sizeof name - 1); /* the kernel cuts it too */

@@ -127,8 +127,14 @@ static const char *word_of(const char *type, int value)
 
 static bool parse(const struct row *row, const char *s, int *value)
 {
-    if (!same(row->type, "int") && !same(row->type, "bool"))
-        return parse_word(row->type, s, value);
+    if (!same(row->type, "int") && !same(row->type, "bool")) {
+        if (parse_word(row->type, s, value))
+            return true;
+        if (!same(row->type, "bound"))
+            return false;
+        *value = BOUND_NAMED;
+        return true;
+    }
     /* The default may lie outside the range: RADDLE_PROCS=0 says "you choose". */
     return parse_int(s, row->max, value) && (*value >= row->min || *value == row->def);
 }
@@ -181,6 +187,21 @@ static void complain_name(const char *name, const char *end, void (*complain)(co
     complain(line);
 }
 
+const char *option_bound_pattern = "";
+
+/* A copy: the program may change its environment. Names of threads have 15 characters at most, and a
+ * longer pattern is cut where it hardly matters. */
+static void keep_pattern(const char *value)
+{
+    static char pattern[64];
+    size_t n = 0;
+
+    for (; value[n] && n < sizeof pattern - 1; n++)
+        pattern[n] = value[n];
+    pattern[n] = 0;
+    option_bound_pattern = pattern;
+}
+
 static int set(const struct row *row, struct options *into, const char *value,
                void (*complain)(const char *line))
 {
@@ -192,6 +213,8 @@ static int set(const struct row *row, struct options *into, const char *value,
     }
     if (into)
         *field_of(into, row) = v;
+    if (into && v == BOUND_NAMED && same(row->type, "bound"))
+        keep_pattern(value);
     return 0;
 }
 

@@ -21,6 +21,8 @@ struct options {
 };
 
 extern struct options options;
+/* RADDLE_BOUND's pattern; meaningful with BOUND_NAMED. */
+extern const char *option_bound_pattern;
 
 /*
  * Set every option from envp: the default, or the first valid setting, as getenv() would

@@ -12,10 +12,11 @@
 #include "arch/syscall.h"
 #include "libc/tcb.h"
 
-#define PID_MAX        4194304u /* the kernel's upper limit for real tids */
-#define MAX_SLOTS      (1u << 20)
-#define TID_LIMIT      (1u << 30) /* FUTEX_TID_MASK: libc's locks keep tids in 30 bits */
-#define POOL_COMMITTED 1024u      /* pooled stacks that keep their memory */
+#define PID_MAX   4194304u /* the kernel's upper limit for real tids */
+#define MAX_SLOTS (1u << 20)
+/* libc's locks keep tids in 30 bits (FUTEX_TID_MASK), the numbers of CPU clocks in 29. */
+#define TID_LIMIT      (1u << 29)
+#define POOL_COMMITTED 1024u /* pooled stacks that keep their memory */
 #define GENERATIONS    ((TID_LIMIT - PID_MAX) / MAX_SLOTS - 1)
 
 __thread struct fiber *fiber_self __attribute__((tls_model("initial-exec")));
@@ -65,8 +66,7 @@ static struct fiber *by_slot[MAX_SLOTS];
 
 struct fiber *fiber_of_tid(uint32_t tid)
 {
-    struct fiber *f = tid > PID_MAX && tid < TID_LIMIT ? by_slot[(tid - PID_MAX) % MAX_SLOTS]
-                                                       : NULL;
+    struct fiber *f = fiber_tid_is_ours(tid) ? by_slot[(tid - PID_MAX) % MAX_SLOTS] : NULL;
     return f && f->tid == tid && load_relaxed(&f->state) != FIBER_FREE ? f : NULL;
 }
 
@@ -80,10 +80,16 @@ struct fiber *fiber_after(uint32_t *slot)
     return NULL;
 }
 
+bool fiber_tid_is_ours(uint32_t tid)
+{
+    return tid > PID_MAX && tid < TID_LIMIT;
+}
+
 static void next_tid(struct fiber *f)
 {
-    uint32_t slot = (f->tid - PID_MAX) % MAX_SLOTS, generation = (f->tid - PID_MAX) / MAX_SLOTS;
-    f->tid = PID_MAX + (generation + 1) % GENERATIONS * MAX_SLOTS + slot;
+    uint32_t slot = (f->slot_tid - PID_MAX) % MAX_SLOTS;
+    uint32_t generation = (f->slot_tid - PID_MAX) / MAX_SLOTS;
+    f->tid = f->slot_tid = PID_MAX + (generation + 1) % GENERATIONS * MAX_SLOTS + slot;
 }
 
 static struct fiber *fresh(size_t size, size_t guard)
@@ -102,7 +108,7 @@ static struct fiber *fresh(size_t size, size_t guard)
     if (!tp)
         return NULL; /* the slot is lost; so is libc's memory */
     f->tp = tp;
-    f->tid = PID_MAX + pool.first_generation * MAX_SLOTS + slot;
+    f->tid = f->slot_tid = PID_MAX + pool.first_generation * MAX_SLOTS + slot;
     by_slot[slot] = f;
     f->stack = s;
     return f;
@@ -166,11 +172,16 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     store_relaxed(&f->nopreempt, 0);
     f->yield_count = 0;
     f->result = NULL;
-    f->detached = f->ended = f->exiting = f->c11 = false;
+    f->detached = f->ended = f->exiting = f->c11 = f->apart = false;
     f->joiner = NULL;
     f->name[0] = 0;
     f->alt_sp = NULL;
     f->sigmask = 0;
+    store_relaxed(&f->carrier, NULL);
+    store_relaxed(&f->kernel_word, 0);
+    store_relaxed(&f->inside, 0);
+    store_relaxed(&f->cpu, 0);
+    store_relaxed(&f->cpu_worker, NULL);
     lock_init(&f->lock);
     add_relaxed(&fiber_created, 1);
     uint32_t most = load_relaxed(&fiber_most);

@@ -15,7 +15,10 @@
  *
  * A kernel-thread fiber (FIBER_KERNEL) describes a thread that is not scheduled by us: the main
  * thread while the runtime is dormant, the child of a fork, a bound thread, or a foreign thread
- * that calls us. It parks by waiting on its own futex word and is made ready by waking that. */
+ * that calls us. It parks by waiting on its own futex word and is made ready by waking that.
+ *
+ * A bound fiber (FIBER_BOUND, always with FIBER_KERNEL) is a fiber like any other that has got a
+ * kernel thread of its own, its carrier, and stays on it until it ends (handoff/carrier.h). */
 #ifndef FIBER_FIBER_H
 #define FIBER_FIBER_H
 
@@ -57,7 +60,7 @@ enum park_reason {
 #define FIBER_KERNEL  1u  /* parks on its futex word, see above */
 #define FIBER_MAIN    2u  /* the process's first thread */
 #define FIBER_FOREIGN 4u  /* a thread that somebody else made; its struct dies with it */
-#define FIBER_BOUND   8u  /* a thread of ours on its own kernel thread */
+#define FIBER_BOUND   8u  /* a thread of ours on its own kernel thread, for good */
 #define FIBER_VFORK   16u /* this memory is borrowed by a vfork child: every call goes to libc */
 /* Calls of such a fiber go to libc and block the kernel thread. */
 #define FIBER_DIRECT (FIBER_KERNEL | FIBER_VFORK)
@@ -66,10 +69,16 @@ struct worker;
 struct note;
 
 /* Why a fiber looks up when it leaves the runtime or is about to park. */
-#define ATTENTION_SIGNAL  1u /* notes came */
-#define ATTENTION_CANCEL  2u /* pthread_cancel was called; cleared when it has been noticed */
-#define ATTENTION_HANDLER 4u /* a signal handler runs, or was left by longjmp: see handler_sp */
-#define ATTENTION_PREEMPT 8u /* its slice is over: sched/preempt.c */
+#define ATTENTION_SIGNAL  1u  /* notes came */
+#define ATTENTION_CANCEL  2u  /* pthread_cancel was called; cleared when it has been noticed */
+#define ATTENTION_HANDLER 4u  /* a signal handler runs, or was left by longjmp: see handler_sp */
+#define ATTENTION_PREEMPT 8u  /* its slice is over: sched/preempt.c */
+#define ATTENTION_MOVE    16u /* it has a carrier and is to move there */
+#define ATTENTION_ACCOUNT 32u /* its CPU time is counted: stays set (sched/account.c) */
+
+/* Bits of kernel_word. */
+#define KERNEL_READY 1u /* the park is over */
+#define KERNEL_LOOK  2u /* a signal came while it was inside the runtime */
 
 struct fiber {
     /* Switching: the first cache line. */
@@ -86,7 +95,7 @@ struct fiber {
     void *alt_sp; /* alternate signal stack; NULL: none */
 
     /* Second cache line. */
-    _Atomic uint32_t kernel_word; /* FIBER_KERNEL: 0 waiting, 1 ready */
+    _Atomic uint32_t kernel_word; /* FIBER_KERNEL: KERNEL_ bits; parked while 0 */
     /* A park that may be ended early: what to call for that, see fiber_interrupt. */
     _Atomic(struct interruption *) interruption;
     _Atomic uint32_t interrupted; /* the current park was ended by fiber_interrupt */
@@ -102,10 +111,23 @@ struct fiber {
     void *result;
     struct lock lock;
     bool detached, ended, exiting, c11;
+    bool apart; /* bound: what it creates takes after its kernel thread */
     struct fiber *joiner;
     uint32_t robust;           /* robust mutexes that it holds: lib/sync */
     struct ceilings *ceilings; /* of mutexes that it holds: lib/sync; mostly NULL */
-    pthread_t handle;          /* of a bound thread's kernel thread */
+
+    /* The kernel thread of its own, NULL for most. Set under lock while not ended; FIBER_BOUND
+     * follows when the fiber has moved there. */
+    _Atomic(struct worker *) carrier;
+    /* FIBER_KERNEL: between runtime_enter and runtime_leave; signal handlers wait. */
+    _Atomic uint32_t inside;
+    uint32_t slot_tid; /* tid as the slot gives it; a thread made bound has its kernel thread's */
+
+    /* CPU time, ns: sched/account.c. While it counts, cpu_worker's clock since cpu_start is to be
+     * added. */
+    _Atomic uint64_t cpu, cpu_start;
+    _Atomic(struct worker *) cpu_worker;
+    _Atomic uint32_t cpu_changes;
 
     size_t alt_size;
     int alt_flags;
@@ -133,15 +155,14 @@ extern __thread struct fiber *fiber_self __attribute__((tls_model("initial-exec"
 
 /* The fiber of a pthread_t (any live thread's); NULL for an unadopted foreign thread. */
 struct fiber *fiber_of(pthread_t thread);
-static inline pthread_t fiber_thread(const struct fiber *f)
-{
-    return f->flags & FIBER_BOUND ? f->handle : (pthread_t)f->tp;
-}
 
-/* The fiber that has this tid, or NULL. */
+/* The fiber that has this tid, or NULL. Tids that are the kernel's (main, threads made bound) are
+ * not looked up. */
 struct fiber *fiber_of_tid(uint32_t tid);
 /* The next fiber after *slot (0: the first), in whatever state, the main one excepted; NULL: no more. */
 struct fiber *fiber_after(uint32_t *slot);
+/* Whether a tid is one that fibers have; the kernel has none like it. */
+bool fiber_tid_is_ours(uint32_t tid);
 
 /* A new fiber with a stack of the given kind, state FREE, or NULL (no memory, address space or
  * RADDLE_MAX_THREADS reached). Takes libc locks: call outside the runtime.

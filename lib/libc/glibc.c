@@ -382,6 +382,12 @@ bool tcb_cancelling(uintptr_t tp)
     return (flags & (CANCELING | CANCELED)) == CANCELING;
 }
 
+void tcb_cancel(uintptr_t tp)
+{
+    atomic_fetch_or_explicit((_Atomic uint32_t *)(tp + libc.cancel_offset), CANCELED,
+                             memory_order_relaxed);
+}
+
 size_t tcb_cancelhandling(void)
 {
     return libc.cancel_offset;
@@ -390,4 +396,9 @@ size_t tcb_cancelhandling(void)
 uint32_t tcb_tid(uintptr_t tp)
 {
     return *(uint32_t *)(tp + libc.tid_offset);
+}
+
+void tcb_set_tid(uintptr_t tp, uint32_t tid)
+{
+    *(uint32_t *)(tp + libc.tid_offset) = tid;
 }

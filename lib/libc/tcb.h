@@ -80,6 +80,8 @@ size_t tcb_cancelhandling(void);
 #define TERMINATED      32u
 /* Whether libc is sending its cancellation signal to the thread with this TCB. */
 bool tcb_cancelling(uintptr_t tp);
+/* Makes that a cancellation which the next cancellation point acts upon. */
+void tcb_cancel(uintptr_t tp);
 
 /* Text in which a thread may be stopped for an arbitrary time: not libc's, ld.so's, the vdso's and
  * ours (text.c). find: at activation, false if that could not be told; the others in signal handlers.
@@ -90,5 +92,6 @@ bool libc_text_ours(const void *pc);
 
 /* The kernel tid that libc has noted in the TCB. */
 uint32_t tcb_tid(uintptr_t tp);
+void tcb_set_tid(uintptr_t tp, uint32_t tid);
 
 #endif

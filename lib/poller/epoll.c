@@ -292,6 +292,8 @@ static long epoll_io(struct fiber *self, struct io *io, uint64_t deadline)
 {
     if (io->kind != IO_POLL || (unsigned)io->fd >= FD_TABLE_SIZE)
         return -EOPNOTSUPP;
+    if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT))
+        return io_direct(io, deadline);
     struct fd_waiters *q = &state.table[io->fd];
     struct waiter x = { .fiber = self, .fd = io->fd, .events = io->flags, .queued = true };
     runtime_enter(self);

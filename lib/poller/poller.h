@@ -39,7 +39,7 @@ struct io {
 
 struct poller_backend {
     struct poller_ops sched;
-    /* Performs *io, parking the calling fiber (which must not be FIBER_DIRECT) while it waits.
+    /* Performs *io, parking the calling fiber while it waits; a bound one goes to io_direct.
      * deadline: ns of CLOCK_MONOTONIC, or TIMER_NEVER. Returns the result of the operation (poll:
      * the events), -errno, -ETIME at the deadline with nothing transferred, or -EOPNOTSUPP when
      * this backend cannot do it itself: then the caller tries without blocking and waits with
@@ -49,6 +49,9 @@ struct poller_backend {
      * first (or, without a kernel queue, be ended). May park the fiber. */
     void (*closing)(struct fiber *self, int fd);
 };
+
+/* The same for a fiber that has become bound on its way: the kernel blocks it. */
+long io_direct(struct io *io, uint64_t deadline);
 
 extern const struct poller_backend poller_uring, poller_epoll;
 extern const struct poller_backend *poller;

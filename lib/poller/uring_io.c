@@ -6,6 +6,8 @@
 #include "poller/uring.h"
 
 #include <errno.h>
+#include <time.h>
+#include "arch/syscall.h"
 #include "poller/uring_abi.h"
 
 /* The deadline passed: cancel, on the ring that has the request. The fiber goes on when both the
@@ -89,6 +91,10 @@ long uring_io(struct fiber *self, struct io *io, uint64_t deadline)
     if (io->kind == IO_WAITID && !uring_knows(URING_OP_WAITID))
         return -EOPNOTSUPP;
     struct worker *w = runtime_enter(self);
+    if (unlikely(!w)) {
+        runtime_leave(self);
+        return io_direct(io, deadline);
+    }
     struct request q = { .fiber = self, .owner = w, .pending = 1 };
     struct io_uring_sqe *sqe = uring_sqe(w);
     prepare(sqe, io);
@@ -136,8 +142,16 @@ void uring_closing(struct fiber *self, int fd)
     if (!info || !load_acquire(&info->unsubmitted))
         return;
     struct worker *w = runtime_enter(self);
-    if (!w)
+    if (!w) {
+        runtime_leave(self);
+        /* Not ours to submit: the worker does within a pass, or its rescue. */
+        struct timespec ts = { 0, 50000 };
+        while (load_acquire(&info->unsubmitted)) {
+            monitor_wake();
+            sys_call(SYS_nanosleep, &ts, NULL);
+        }
         return;
+    }
     uring_submit(w->ring, 0, 0, NULL, 0);
     runtime_leave(self);
     /* Somebody else's ring: its worker submits within a scheduler pass, or is rescued. */

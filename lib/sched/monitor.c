@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <ucontext.h>
 #include "arch/syscall.h"
 #include "base/log.h"
 #include "libc/tcb.h"
@@ -42,11 +43,20 @@
 static struct {
     _Atomic uint32_t word;   /* changes when it is kicked */
     _Atomic uint32_t asleep; /* deeply */
-    uint32_t pid;
+    uint32_t pid, ktid;
+    _Atomic(struct job *) jobs;
     void (*libc_handler)(int, siginfo_t *, void *); /* of RESCUE_SIGNAL */
     char process[16];                               /* name */
     uint64_t look_within;                           /* somebody may use up its slice, ns */
 } monitor;
+
+/* Something that must be done on a kernel thread with the process's own attributes. */
+struct job {
+    struct job *next;
+    void (*run)(void *);
+    void *arg;
+    _Atomic uint32_t done;
+};
 
 void monitor_kick(void)
 {
@@ -57,13 +67,38 @@ void monitor_kick(void)
     }
 }
 
-/* The CPU time of a kernel thread of this process, ns. */
-static uint64_t thread_cpu(uint32_t ktid)
+void monitor_wake(void)
 {
-    struct timespec ts = { 0 };
-    clockid_t clock = (clockid_t)(~ktid << 3 | 6); /* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED */
-    sys_call(SYS_clock_gettime, clock, &ts);
-    return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+    store_relaxed(&monitor.asleep, 0);
+    add_seq(&monitor.word, 1);
+    sys_call(SYS_futex, &monitor.word, FUTEX_WAKE_PRIVATE, 1);
+}
+
+uint32_t monitor_ktid(void)
+{
+    return monitor.ktid;
+}
+
+void monitor_do(void (*run)(void *), void *arg)
+{
+    struct job job = { .run = run, .arg = arg };
+    job.next = load_relaxed(&monitor.jobs);
+    while (!cas_release(&monitor.jobs, &job.next, &job)) /* partner: run_jobs */
+        ;
+    monitor_wake();
+    while (!load_acquire(&job.done)) /* partner: run_jobs */
+        sys_call(SYS_futex, &job.done, FUTEX_WAIT_PRIVATE, 0, NULL);
+}
+
+static void run_jobs(void)
+{
+    for (struct job *j = xchg_acqrel(&monitor.jobs, NULL), *next; j; j = next) {
+        next = j->next;
+        j->run(j->arg);
+        /* The job is gone when its owner sees this; waking a stale address harms nobody. */
+        store_release(&j->done, 1);
+        sys_call(SYS_futex, &j->done, FUTEX_WAKE_PRIVATE, 1);
+    }
 }
 
 /* Whether a kernel thread waits for something, as opposed to wanting a CPU. */
@@ -87,14 +122,43 @@ static void rescue(struct worker *w)
     sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
 }
 
+/* The fiber that this handler interrupted goes to its carrier from here, and returns from the handler
+ * there. False: it cannot be now; the monitor tries again. */
+static bool move_here(struct fiber *self, void *context)
+{
+    uint64_t *frame = (uint64_t *)&((ucontext_t *)context)->uc_sigmask, mask;
+    struct worker *w = self->worker;
+    if (load_relaxed(&self->in_syscall) || self->temporary_mask || load_relaxed(&self->nopreempt) ||
+        !sched_signal_ops.may_interrupt(context))
+        return false;
+    /* libc changes the mask without us, as in siglongjmp: the frame has the kernel's. */
+    if (w->sigmask == self->sigmask)
+        self->sigmask = *frame;
+    mask = self->sigmask;
+    w->sigmask = ~0ull; /* what runs there next must undo it: this handler does not return there */
+    sched_move(self);
+    *frame = mask;
+    return true;
+}
+
 /* On the stuck worker's kernel thread, interrupting the program. */
 static void on_rescue(int sig, siginfo_t *info, void *context)
 {
     struct fiber *self = fiber_self;
     if (!self || load_relaxed(&self->flags) & FIBER_DIRECT) {
-        /* libc cancels a thread of its own. */
-        if (monitor.libc_handler && tcb_cancelling(arch_tp_get()))
-            monitor.libc_handler(sig, info, context);
+        bool cancelled = tcb_cancelling(arch_tp_get());
+        if (self && load_relaxed(&self->inside)) {
+            atomic_fetch_or_explicit(&self->kernel_word, KERNEL_LOOK, memory_order_relaxed);
+            if (cancelled)
+                tcb_cancel(arch_tp_get()); /* acted upon when it has left */
+            if (load_relaxed(&self->flags) & FIBER_BOUND)
+                store_relaxed(&self->worker->signals, sched_cancel_ops.anywhere(self));
+        } else if (self && load_relaxed(&self->flags) & FIBER_BOUND) {
+            store_relaxed(&self->worker->signals, 0);
+            sched_cancel_ops.arrived(self, context);
+        } else if (monitor.libc_handler && cancelled) {
+            monitor.libc_handler(sig, info, context); /* libc cancels a thread of its own */
+        }
         return;
     }
     struct worker *w = self->worker;
@@ -114,8 +178,13 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
     if (signals)
         sched_signal_ops.drain(w, self);
     store_release(&w->in_runtime, 0);
-    /* Everything is blocked here: they run when this handler returns. */
-    if (load_relaxed(&self->attention) & ATTENTION_SIGNAL) {
+    if (load_relaxed(&self->attention) & ATTENTION_ACCOUNT)
+        account_start(self);
+    bool moved = unlikely(load_relaxed(&self->attention) & ATTENTION_MOVE) &&
+                 move_here(self, context);
+    /* Everything is blocked here: they run when this handler returns. Not before it moves, as they are
+     * pending for this kernel thread then. */
+    if (!moved && load_relaxed(&self->attention) & ATTENTION_SIGNAL) {
         if (sched_signal_ops.may_interrupt(context))
             sched_signal_ops.deliver(self);
         else if (signals)
@@ -126,6 +195,21 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
 }
 
 struct sched_cancel_ops sched_cancel_ops;
+void (*sched_move)(struct fiber *self);
+
+void sched_nudge(struct fiber *f)
+{
+    struct worker *w = *(struct worker *volatile *)&f->worker;
+    if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime))
+        return; /* it comes by itself */
+    if (load_relaxed(&f->in_syscall)) {
+        struct proc *p = proc_retake(w); /* it looks at attention when it wants one again */
+        if (p)
+            handoff_proc(p);
+    } else if (!thread_sleeps(w->ktid)) {
+        sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+    }
+}
 
 void sched_cancel_running(struct fiber *f)
 {
@@ -280,11 +364,19 @@ static void look_at_outsider(struct worker *w, struct fiber *f)
 static void look_at_workers(void)
 {
     for (struct worker *w = load_acquire(&sched.workers); w; w = w->all) {
-        if (unlikely(load_relaxed(&names)))
+        if (unlikely(load_relaxed(&names)) && !w->carrier)
             show_name(w);
         struct fiber *f = load_relaxed(&w->cur);
+        if (w->carrier) {
+            if (unlikely(f && load_relaxed(&w->signals)))
+                rescue(w);
+            continue;
+        }
+        account_look(w);
         if (!f || load_relaxed(&w->in_runtime))
             continue;
+        if (unlikely(load_relaxed(&f->attention) & ATTENTION_MOVE))
+            sched_nudge(f); /* the first time it may have been in our code, or asleep */
         bool outsider = !w->proc && !w->blocker;
         if (load_relaxed(&w->signals) || (outsider && sched_poller->stuck(w)))
             rescue(w);
@@ -298,7 +390,8 @@ static void *monitor_main(void *arg)
     (void)arg;
     uint64_t delay = LOOK_MIN, idle_since = 0;
     for (;;) {
-        uint32_t word = load_relaxed(&monitor.word);
+        uint32_t word = load_seq(&monitor.word); /* partner: monitor_wake */
+        run_jobs();
         struct timespec ts = { 0, (long)delay };
         sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word, &ts);
         uint64_t now = timer_now();
@@ -313,10 +406,12 @@ static void *monitor_main(void *arg)
             if (now - idle_since > IDLE_BEFORE_SLEEP) {
                 word = load_relaxed(&monitor.word);
                 store_seq(&monitor.asleep, 1);
+                run_jobs();
                 /* Workers stuck without a proc have rings to watch. */
                 bool stuck = false;
                 for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
-                    stuck |= load_relaxed(&w->cur) && load_relaxed(&w->alive);
+                    stuck |= load_relaxed(&w->cur) &&
+                             (load_relaxed(&w->alive) || (w->carrier && load_relaxed(&w->signals)));
                 ts = (struct timespec){ 0, (long)(LOOK_MAX * 5) };
                 if (load_seq(&sched.nidle) == sched.nprocs)
                     sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word,
@@ -389,6 +484,8 @@ int monitor_start(void)
     sigfillset(&all); /* the monitor never runs the program's handlers */
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
     int err = libc_real.pthread_create(&thread, &attr, monitor_main, NULL);
+    if (!err)
+        monitor.ktid = tcb_tid((uintptr_t)thread);
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
     pthread_attr_destroy(&attr);
     return -err;

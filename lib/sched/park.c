@@ -55,18 +55,56 @@ static inline struct fiber *next_local(struct proc *p)
     return runq_get(&p->runq);
 }
 
-/* A kernel-thread fiber waits on its own word. 0, or -ETIMEDOUT when the deadline passed first, or
- * -EINTR, if that is asked for: the kernel decided that a handler ends the call. */
-static int kernel_wait(struct fiber *self, uint64_t deadline, bool interruptible)
+/* A kernel-thread fiber waits on its own word. Returns false when the deadline passed first. A handler
+ * that interrupts the wait is put off (KERNEL_LOOK), and whoever parked decides as for any fiber. */
+static bool kernel_wait(struct fiber *self, uint64_t deadline)
 {
     struct timespec ts = { (time_t)(deadline / NSEC_PER_SEC), (long)(deadline % NSEC_PER_SEC) };
-    while (!load_acquire(&self->kernel_word)) { /* partner: fiber_ready's release */
+    for (;;) {
+        uint32_t word = load_acquire(&self->kernel_word); /* partner: fiber_ready's release */
+        if (word & KERNEL_READY)
+            return true;
+        if (word) {
+            /* A signal waits for this thread to leave the runtime: end the park if that may be. */
+            atomic_fetch_and_explicit(&self->kernel_word, ~KERNEL_LOOK, memory_order_relaxed);
+            fiber_interrupt(NULL, self);
+            continue;
+        }
         long r = sys_call(SYS_futex, &self->kernel_word, FUTEX_WAIT_BITSET_PRIVATE, 0,
                           deadline == TIMER_NEVER ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
-        if (r == -ETIMEDOUT || (r == -EINTR && interruptible))
-            return load_acquire(&self->kernel_word) ? 0 : (int)r;
+        if (r == -ETIMEDOUT)
+            return load_acquire(&self->kernel_word) & KERNEL_READY;
     }
-    return 0;
+}
+
+void runtime_enter_direct(struct fiber *self)
+{
+    if (load_relaxed(&self->flags) & FIBER_VFORK)
+        return; /* the memory is the parent's */
+    store_relaxed(&self->inside, 1);
+    fence_compiler(); /* against this thread's own signal handlers */
+}
+
+void runtime_leave_direct(struct fiber *self)
+{
+    if (load_relaxed(&self->flags) & FIBER_VFORK)
+        return;
+    fence_compiler();
+    store_relaxed(&self->inside, 0);
+    fence_compiler();
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_SIGNAL))
+        sched_signal_ops.deliver(self);
+}
+
+/* The fiber is about to let others on its worker. */
+static void before_others(struct fiber *self)
+{
+    if (load_relaxed(&self->flags) & FIBER_DIRECT)
+        return;
+    if (load_relaxed(&self->attention) & ATTENTION_HANDLER)
+        worker_read_mask(self);
+    if (load_relaxed(&self->attention) & ATTENTION_ACCOUNT)
+        account_stop(self);
 }
 
 struct expire_now {
@@ -95,19 +133,15 @@ void fiber_park_until(struct fiber *self, enum park_reason reason, const void *o
 {
     self->park_reason = (uint8_t)reason;
     self->park_object = object;
-    if (unlikely(load_relaxed(&self->attention) & ATTENTION_HANDLER))
-        worker_read_mask(self);
+    if (unlikely(load_relaxed(&self->attention) & (ATTENTION_HANDLER | ATTENTION_ACCOUNT)))
+        before_others(self);
     if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT)) {
         if (post)
             post(NULL, arg);
-        /* Set by fiber_park_interruptible only. */
-        int end = kernel_wait(self, deadline, load_relaxed(&self->interruption));
-        if (end == -ETIMEDOUT)
+        if (!kernel_wait(self, deadline)) {
             expire(NULL, arg);
-        else if (end)
-            fiber_interrupt(NULL, self);
-        if (end)
-            kernel_wait(self, TIMER_NEVER, false);
+            kernel_wait(self, TIMER_NEVER);
+        }
         store_relaxed(&self->kernel_word, 0);
         return;
     }
@@ -221,7 +255,7 @@ void sched_deliver(struct proc *to, struct fiber *f)
 void fiber_ready(struct worker *w, struct fiber *f)
 {
     if (unlikely(load_relaxed(&f->flags) & FIBER_KERNEL)) {
-        store_release(&f->kernel_word, 1); /* partner: kernel_wait */
+        store_release(&f->kernel_word, KERNEL_READY); /* partner: kernel_wait */
         sys_call(SYS_futex, &f->kernel_word, FUTEX_WAKE_PRIVATE, 1);
         return;
     }
@@ -273,11 +307,12 @@ void fiber_yield(struct fiber *self)
 {
     struct worker *w = runtime_enter(self);
     if (!w) {
+        runtime_leave(self);
         sys_call(SYS_sched_yield);
         return;
     }
-    if (unlikely(load_relaxed(&self->attention) & ATTENTION_HANDLER))
-        worker_read_mask(self);
+    if (unlikely(load_relaxed(&self->attention) & (ATTENTION_HANDLER | ATTENTION_ACCOUNT)))
+        before_others(self);
     struct proc *p = w->proc;
     struct fiber *next = next_local(p);
     if (next || !runq_empty(&p->runq)) { /* next is NULL when it is time for the scheduler */
@@ -301,6 +336,8 @@ void fiber_reschedule(struct fiber *self, void (*post)(struct worker *, void *))
     struct proc *p = self->worker->proc;
     uint32_t tick = load_relaxed(&p->tick);
     store_relaxed(&p->tick, tick + LOCAL_PASS - tick % LOCAL_PASS);
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_ACCOUNT))
+        account_stop(self);
     switch_from(self, NULL, post, self);
 }
 
@@ -333,6 +370,8 @@ struct worker *runtime_enter_slow(struct fiber *self)
         if (got)
             return w;
     }
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_ACCOUNT))
+        account_stop(self);
     /* Every proc is busy: queue up like everybody else. The worker becomes a spare, or goes back to
      * its own loop if it only runs blocking calls. */
     switch_from(self, NULL, requeue_global, self);

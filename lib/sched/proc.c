@@ -132,10 +132,11 @@ void sched_barrier(void)
  * Dekker: the worker stores in_runtime and loads retake without a fence; we store retake, make the
  * kernel put a barrier into every running thread of the process, and load in_runtime. Either we see
  * 1 and give up, or the worker sees retake before it touches its proc and waits for our lock.
- * Modelled in test/model/retake.pml: transitions "retake" and, for runtime_enter, "enter". True: w->proc is NULL and the proc is the caller's. */
-bool proc_retake(struct worker *w)
+ * Modelled in test/model/retake.pml: transitions "retake" and, for runtime_enter, "enter". Returns the
+ * proc, which is the caller's then, or NULL. */
+struct proc *proc_retake(struct worker *w)
 {
-    bool taken = false;
+    struct proc *taken = NULL;
     lock_acquire(&w->retake_lock);
     struct proc *p = w->proc;
     if (p && !load_relaxed(&w->in_runtime)) {
@@ -146,7 +147,7 @@ bool proc_retake(struct worker *w)
         } else {
             w->proc = NULL;
             store_relaxed(&p->worker, NULL);
-            taken = true;
+            taken = p;
         }
     }
     lock_release(&w->retake_lock);

@@ -59,9 +59,16 @@ struct worker {
     _Atomic uint32_t wake; /* WAKE_ bits: nonzero ends its sleep; the poller waits on it */
     bool spinning;
     bool blocker; /* runs blocking calls only: no ring, never a proc (handoff/blocker.c) */
+    bool
+        carrier; /* runs one bound fiber, which is no business of the scheduler's (handoff/carrier.h) */
     uint32_t id;
     uint32_t ktid;
     uint64_t sigmask; /* what the kernel has for this thread, or spoiled: see worker_spoil_mask */
+    /* The monitor's notes for account_look. */
+    struct fiber *acct;
+    struct proc *acct_proc;
+    uint32_t acct_tid, acct_tick;
+    uint64_t acct_cpu;
     /* Signals that arrived inside the runtime (lib/signal), or something else to look at. */
     _Atomic(struct note *) notes;
     _Atomic uint32_t signals;
@@ -161,11 +168,16 @@ extern const struct poller_ops *sched_poller;
  * reschedule the fiber before it returns (when the proc was taken away meanwhile), so call it
  * before touching shared state. NULL for kernel-thread fibers: no worker, no proc. */
 struct worker *runtime_enter_slow(struct fiber *self);
+/* The same for kernel-thread fibers: only signal handlers must wait. */
+void runtime_enter_direct(struct fiber *self);
+void runtime_leave_direct(struct fiber *self);
 
 static inline struct worker *runtime_enter(struct fiber *self)
 {
-    if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT))
+    if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT)) {
+        runtime_enter_direct(self);
         return NULL;
+    }
     struct worker *w = self->worker;
     store_relaxed(&w->in_runtime, 1);
     fence_compiler(); /* partner: the membarrier in proc_retake() */
@@ -212,6 +224,32 @@ static inline void sched_wait_interrupted(struct fiber *self)
 /* Interrupts the fiber's kernel thread for that, if it runs. */
 void sched_cancel_running(struct fiber *f);
 
+/* Set by lib/handoff: takes the calling fiber, which has a carrier, to it. Outside the runtime. */
+extern void (*sched_move)(struct fiber *self);
+/* The fiber has something in attention that it should see soon: its kernel thread is interrupted if
+ * it computes, and loses its proc if it sits in a call that was announced. Inside the runtime. */
+void sched_nudge(struct fiber *f);
+
+/* ---- CPU time of fibers (account.c) ---- */
+
+/* The fiber's CPU time so far, ns. The first call switches exact accounting on. */
+uint64_t account_read(struct fiber *f);
+/* Begins and ends a stretch of running on a kernel thread. On the fiber. */
+void account_start(struct fiber *self);
+void account_stop(struct fiber *self);
+/* A new fiber starts counting if the others do. */
+void account_new(struct fiber *f);
+/* The monitor's part before accounting is switched on. */
+void account_look(struct worker *w);
+void account_after_fork(void);
+uint64_t thread_cpu(uint32_t ktid);
+/* The monitor's kernel thread: it has the attributes that the process gave its threads. */
+uint32_t monitor_ktid(void);
+/* Runs job(arg) on the monitor, and waits until it has. Not on the monitor, nor holding a lock. */
+void monitor_do(void (*job)(void *), void *arg);
+/* Has the monitor look now. */
+void monitor_wake(void);
+
 /* Makes the kernel thread's signal mask and alternate stack those of the fiber, and sees to its
  * signals. */
 void worker_take_signals(struct fiber *self);
@@ -229,8 +267,10 @@ void worker_read_mask(struct fiber *self);
 
 static inline void runtime_leave(struct fiber *self)
 {
-    if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT))
+    if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT)) {
+        runtime_leave_direct(self);
         return;
+    }
     struct worker *w = self->worker;
     store_release(&w->in_runtime, 0); /* partner: the monitor's read after its membarrier */
     fence_compiler();                 /* partner: the barrier in signal_post (lib/signal) */
@@ -328,7 +368,7 @@ void proc_put(struct proc *p, struct fiber *f);
 void proc_release_locked(struct proc *p);
 bool proc_take_idle_locked(struct worker *w);
 bool proc_reclaim_locked(struct proc *p);
-bool proc_retake(struct worker *w);
+struct proc *proc_retake(struct worker *w);
 void worker_set_alt(struct fiber *self);
 /* Whether a signal handler of the program's runs on the fiber whose stack pointer is sp. */
 bool worker_in_handler(struct fiber *self, uintptr_t sp);

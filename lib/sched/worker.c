@@ -73,6 +73,12 @@ void worker_take_signals(struct fiber *self)
         sched_signal_ops.drain(w, self);
         store_release(&w->in_runtime, 0);
     }
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_MOVE)) {
+        sched_move(self);
+        return; /* what follows is the kernel's business there */
+    }
+    if (load_relaxed(&self->attention) & ATTENTION_ACCOUNT)
+        account_start(self);
     if (self->alt_sp != w->alt_sp) {
         worker_set_alt(self);
         w = self->worker;
@@ -221,6 +227,15 @@ void handoff_proc(struct proc *p)
         sched_poller->wake(w);
         return;
     }
+    if (fiber_self && load_relaxed(&fiber_self->flags) & FIBER_DIRECT) {
+        /* A worker would inherit what this kernel thread has of its own; the monitor sees that
+         * somebody is needed. */
+        lock_acquire(&sched.lock);
+        proc_release_locked(p);
+        lock_release(&sched.lock);
+        monitor_wake();
+        return;
+    }
     int err = worker_start(p);
     if ((err != 0) != load_relaxed(&sched.no_worker))
         store_relaxed(&sched.no_worker, err != 0);
@@ -288,6 +303,12 @@ static int worker0_start(struct fiber *main_fiber, struct proc *p)
     worker_publish(w);
     main_fiber->worker = w;
     store_relaxed(&main_fiber->state, FIBER_RUNNING);
+    /* Its CPU time so far is this kernel thread's. */
+    w->acct = main_fiber;
+    w->acct_tid = main_fiber->tid;
+    w->acct_proc = p;
+    w->acct_cpu = thread_cpu(w->ktid);
+    store_relaxed(&main_fiber->cpu, w->acct_cpu);
     return 0;
 }
 
@@ -332,5 +353,6 @@ void sched_after_fork(void)
 {
     if (sched_poller)
         sched_poller->after_fork();
+    account_after_fork();
     memset(&sched, 0, sizeof sched);
 }

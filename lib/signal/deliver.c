@@ -7,7 +7,9 @@
  *                                    made for it recorded as the fiber's (it may park and migrate)
  *   the runtime, or a scheduler      it is noted in the worker (struct note), whose next fiber that
  *   stack                            leaves the runtime, or scheduler loop, chooses a fiber for it
- *   a thread that is no fiber        the handler runs right there
+ *   a kernel-thread fiber            the handler runs right there; if it is inside the runtime, a
+ *   (bound, foreign, dormant main)   note is made, which ends its park, and the handler runs when it
+ *                                    has left
  *
  * and a signal for the process is passed to the main thread if that takes it, as the kernel does.
  * A note that has reached its fiber is raised by that fiber on itself (rt_tgsigqueueinfo to its
@@ -47,10 +49,15 @@
 
 static char kick_mark;
 
-/* Of a fiber that has ended: what was for the process goes to somebody else, by way of w. */
+/* Of a fiber that has ended: what was for the process goes to somebody else, by way of w, or of another
+ * if w is one that does not look. */
 static void forward(struct worker *w, struct note *n)
 {
-    if (!n->process) {
+    if (!w || w->carrier)
+        w = load_acquire(&sched.workers);
+    while (w && (w->carrier || w->blocker))
+        w = w->all;
+    if (!n->process || !w) {
         note_free(n);
         return;
     }
@@ -113,6 +120,17 @@ bool signal_is_kick(const siginfo_t *info)
     return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &kick_mark;
 }
 
+static void send_kick(uint32_t ktid, int sig)
+{
+    siginfo_t kick;
+    memset(&kick, 0, sizeof kick);
+    kick.si_signo = sig;
+    kick.si_code = SI_QUEUE; /* what the kernel lets one thread say to another */
+    kick.si_pid = (pid_t)sys_call(SYS_getpid);
+    kick.si_value.sival_ptr = &kick_mark;
+    sys_call(SYS_rt_tgsigqueueinfo, kick.si_pid, ktid, sig, &kick);
+}
+
 /* Inside the runtime, or where a lock may be taken. f is not the caller. */
 static void post(struct fiber *f, struct note *n)
 {
@@ -133,17 +151,15 @@ static void post(struct fiber *f, struct note *n)
         monitor_kick(); /* the monitor sees to it that somebody runs f: we may be in a handler */
         return;
     }
+    if (load_relaxed(&f->flags) & FIBER_BOUND) {
+        send_kick(load_relaxed(&f->carrier)->ktid, sig); /* the kernel knows its mask */
+        return;
+    }
     struct worker *w = *(struct worker *volatile *)&f->worker;
     if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime) ||
         (!everyone_takes(f, bit) && !(*(volatile uint64_t *)&f->sigwait & bit)))
         return;
-    siginfo_t kick;
-    memset(&kick, 0, sizeof kick);
-    kick.si_signo = sig;
-    kick.si_code = SI_QUEUE; /* what the kernel lets one thread say to another */
-    kick.si_pid = (pid_t)sys_call(SYS_getpid);
-    kick.si_value.sival_ptr = &kick_mark;
-    sys_call(SYS_rt_tgsigqueueinfo, kick.si_pid, w->ktid, sig, &kick);
+    send_kick(w->ktid, sig);
 }
 
 /* Makes a signal that this kernel thread blocks pending for the process, as it was. */
@@ -160,7 +176,9 @@ static void give_back(siginfo_t *info)
 static struct fiber *main_takes(uint64_t bit)
 {
     struct fiber *f = sched_main_fiber;
-    return f && !(load_relaxed(&f->flags) & FIBER_DIRECT) &&
+    return f &&
+                   (!(load_relaxed(&f->flags) & FIBER_DIRECT) ||
+                    load_relaxed(&f->flags) & FIBER_BOUND) &&
                    load_relaxed(&f->state) != FIBER_ENDED && everyone_takes(f, bit)
                ? f
                : NULL;
@@ -214,11 +232,12 @@ static void deliver(struct fiber *self)
     siginfo_t info;
     for (;;) {
         atomic_fetch_and_explicit(&self->attention, ~ATTENTION_SIGNAL, memory_order_seq_cst);
-        if (!signal_take(self, ~self->sigmask, &info))
+        bool direct = load_relaxed(&self->flags) & FIBER_DIRECT; /* then the kernel has the mask */
+        if (!signal_take(self, direct ? ~0ull : ~self->sigmask, &info))
             return;
         /* The handler runs when this returns, if not everything is blocked here (monitor.c). */
-        sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), self->worker->ktid, info.si_signo,
-                 &info);
+        sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid),
+                 direct ? sys_call(SYS_gettid) : self->worker->ktid, info.si_signo, &info);
     }
 }
 
@@ -247,6 +266,10 @@ void signal_set_mask(struct fiber *self, uint64_t mask)
     mask &= ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(32) | SIGNAL_BIT(33));
     uint64_t before = self->sigmask;
     self->sigmask = mask;
+    if (load_relaxed(&self->flags) & FIBER_DIRECT) {
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+        return;
+    }
     everyone_unblocked(mask);
     fence_compiler(); /* partner: the barrier in post */
     if (load_relaxed(&self->notes))
@@ -258,8 +281,6 @@ void signal_set_mask(struct fiber *self, uint64_t mask)
 
 bool restart_wait(struct fiber *self, bool restartable)
 {
-    if (load_relaxed(&self->flags) & FIBER_DIRECT)
-        return false; /* the kernel has decided */
     uint8_t handled = self->handled;
     self->handled = 0;
     return !handled || (restartable && !(handled & HANDLED_EINTR));
@@ -394,13 +415,45 @@ static void pass_on(struct worker *w, struct fiber *self, struct note *n)
         deliver(self);
 }
 
+/* On a kernel thread that is one fiber's alone. */
+static void arrived_direct(struct fiber *self, int sig, siginfo_t *info, ucontext_t *uc)
+{
+    uint32_t state = load_relaxed(&self->flags);
+    int flags;
+    siginfo_t real;
+    bool kick = signal_is_kick(info);
+    if (!(state & FIBER_VFORK) && load_relaxed(&self->inside) &&
+        !((FAULTS & SIGNAL_BIT(sig)) && info->si_code > 0)) {
+        struct note *n = kick ? NULL : note_make(info);
+        if (n && signal_handler_of(sig, &flags) && (flags & (int)SA_RESETHAND))
+            signal_reinstall(sig);
+        if (n)
+            note_for(self, n);
+        if (n || kick) {
+            atomic_fetch_or_explicit(&self->kernel_word, KERNEL_LOOK, memory_order_relaxed);
+            return;
+        }
+    }
+    if (kick) {
+        if (!signal_take(self, SIGNAL_BIT(sig), &real))
+            return; /* it was faster */
+        info = &real;
+    }
+    signal_handler *handler = signal_handler_of(sig, &flags);
+    if (!handler)
+        return;
+    handler(sig, info, uc);
+    if (!(state & FIBER_VFORK))
+        self->handled |= flags & SA_RESTART ? HANDLED_RESTART : HANDLED_EINTR;
+}
+
 void signal_arrived(int sig, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
     struct fiber *self = fiber_self;
     uint64_t bit = SIGNAL_BIT(sig);
     if (self && load_relaxed(&self->flags) & FIBER_DIRECT) {
-        call(sig, info, context);
+        arrived_direct(self, sig, info, uc);
         return;
     }
     struct worker *w = self ? self->worker : worker_of_thread();
@@ -434,12 +487,46 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
         run_here(self, sig, info, uc);
 }
 
+/* The kernel knows the thread and delivers to it. Its carrier stays while the lock is held. */
+static int send_to_carrier(struct fiber *f, const siginfo_t *info)
+{
+    struct fiber *self = fiber_self;
+    uint64_t all = ~0ull, mask;
+    long r = 0, pid = sys_call(SYS_getpid);
+    bool fiber = self && !(load_relaxed(&self->flags) & FIBER_DIRECT);
+    if (f == self) {
+        siginfo_t copy = *info;
+        return (int)sys_call(SYS_rt_tgsigqueueinfo, pid, load_relaxed(&f->carrier)->ktid,
+                             info->si_signo, &copy);
+    }
+    if (fiber)
+        runtime_enter(self);
+    else
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
+    lock_acquire(&f->lock);
+    uint32_t ktid = load_relaxed(&f->carrier)->ktid;
+    if (f->ended)
+        r = 0;
+    else if (info->si_code == SI_TKILL)
+        r = sys_call(SYS_tgkill, pid, ktid, info->si_signo);
+    else
+        r = sys_call(SYS_rt_tgsigqueueinfo, pid, ktid, info->si_signo, info);
+    lock_release(&f->lock);
+    if (fiber)
+        runtime_leave(self);
+    else
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    return (int)r;
+}
+
 int signal_send(struct fiber *f, const siginfo_t *info)
 {
     struct fiber *self = fiber_self;
     int sig = info->si_signo;
     uint64_t mask = 0, all = ~0ull;
     bool fiber = self && !(load_relaxed(&self->flags) & FIBER_DIRECT);
+    if (load_relaxed(&f->flags) & FIBER_BOUND)
+        return send_to_carrier(f, info);
     if (f == self && !(signal_mask(self) & SIGNAL_BIT(sig)))
         return (int)sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), self->worker->ktid, sig,
                              info);

@@ -14,9 +14,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include "arch/clock.h"
 #include "arch/syscall.h"
 
 #define BUCKETS 4096u
@@ -289,9 +291,15 @@ int waitq_requeue(_Atomic uint32_t *from, const void *to, int n, int move, bool 
     return (int)count;
 }
 
+/* Adopted threads' fibers, kept for the next one: others may still look at one that ended. */
+static struct fiber *adopted_free;
+static struct lock adopted_lock;
+
 void waitq_after_fork(void)
 {
     memset(table, 0, sizeof table);
+    lock_init(&adopted_lock);
+    adopted_free = NULL;
 }
 
 bool deadline_from(clockid_t clock, const struct timespec *abs, uint64_t *deadline)
@@ -307,7 +315,7 @@ bool deadline_from(clockid_t clock, const struct timespec *abs, uint64_t *deadli
                      : (uint64_t)abs->tv_sec * NSEC_PER_SEC + (uint64_t)abs->tv_nsec;
     if (clock != CLOCK_MONOTONIC && t != TIMER_NEVER - 1) {
         struct timespec now;
-        clock_gettime(clock, &now);
+        arch_clock(clock, &now);
         uint64_t other = (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
         t = t > other ? timer_now() + (t - other) : 0;
     }
@@ -319,10 +327,28 @@ bool deadline_from(clockid_t clock, const struct timespec *abs, uint64_t *deadli
 
 static bool started;
 
+static struct fiber *adopted_list(struct fiber *give)
+{
+    /* A signal handler may need one too. */
+    uint64_t all = ~0ull, mask;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
+    lock_acquire(&adopted_lock);
+    struct fiber *f = give ? NULL : adopted_free;
+    if (give) {
+        give->next = adopted_free;
+        adopted_free = give;
+    } else if (f) {
+        adopted_free = f->next;
+    }
+    lock_release(&adopted_lock);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    return f;
+}
+
 static void adopted_gone(void *arg)
 {
     fiber_self = NULL;
-    munmap(arg, 4096);
+    adopted_list(arg);
 }
 
 extern int __cxa_thread_atexit_impl(void (*gone)(void *), void *arg, void *dso);
@@ -351,7 +377,11 @@ static void when_gone(struct fiber *f)
  * handler of the program's) uses an object: it parks on a word of its own. */
 struct fiber *fiber_current_slow(void)
 {
-    struct fiber *f = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct fiber *f = adopted_list(NULL);
+    if (f)
+        memset(f, 0, sizeof *f);
+    else
+        f = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (f == MAP_FAILED)
         __builtin_trap();
     f->tp = arch_tp_get();

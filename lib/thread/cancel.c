@@ -16,6 +16,7 @@
  * Called on the program's stacks, outside the runtime, with no lock of ours. */
 #include <errno.h>
 #include <signal.h>
+#include <ucontext.h>
 #include "arch/syscall.h"
 #include "libc/tcb.h"
 #include "sched/sched.h"
@@ -35,12 +36,14 @@ bool cancel_pending(struct fiber *self)
 
 void cancel_point(struct fiber *self)
 {
-    if (!self || load_relaxed(&self->flags) & FIBER_DIRECT)
+    if (!self)
+        self = fiber_self;
+    if (!self || load_relaxed(&self->flags) & FIBER_VFORK)
         return;
     if (load_relaxed(&self->attention) & ATTENTION_CANCEL)
         atomic_fetch_and_explicit(&self->attention, ~ATTENTION_CANCEL, memory_order_relaxed);
-    if (cancel_pending(self))
-        pthread_testcancel(); /* does not return */
+    if (load_relaxed(&self->flags) & FIBER_KERNEL || cancel_pending(self))
+        pthread_testcancel(); /* does not return if it is */
 }
 
 bool cancel_inner_begin(struct fiber *self)
@@ -75,7 +78,10 @@ static void cancel_arrived(struct fiber *self, void *context)
         return;
     }
     /* The handler's frame is left for good: its mask must not stay. */
-    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &self->sigmask, NULL, 8);
+    bool direct = load_relaxed(&self->flags) & FIBER_DIRECT;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK,
+             direct ? (void *)&((ucontext_t *)context)->uc_sigmask : (void *)&self->sigmask, NULL,
+             8);
     pthread_testcancel();
 }
 
@@ -84,11 +90,52 @@ void cancel_init(void)
     sched_cancel_ops = (struct sched_cancel_ops){ cancel_arrived, cancel_anywhere };
 }
 
+/* In a call of libc's a bound fiber is interrupted as libc would do it (the type is asynchronous
+ * meanwhile), in one of ours as any fiber is. */
+static int cancel_bound(struct fiber *f)
+{
+    struct fiber *self = fiber_current();
+    _Atomic uint32_t *flags = flags_of(f);
+    atomic_fetch_or_explicit(flags, CANCELED, memory_order_seq_cst);
+    if (f == self) {
+        if (cancel_anywhere(f))
+            pthread_testcancel();
+        return 0;
+    }
+    struct worker *w = runtime_enter(self);
+    atomic_fetch_or_explicit(&f->attention, ATTENTION_CANCEL, memory_order_seq_cst);
+    sched_barrier();
+    fiber_interrupt(w, f);
+    lock_acquire(&f->lock);
+    if (!f->ended && cancel_anywhere(f)) {
+        sys_call(SYS_tgkill, sys_call(SYS_getpid), load_relaxed(&f->carrier)->ktid, RESCUE_SIGNAL);
+        monitor_kick(); /* repeats it if it finds our code */
+    }
+    lock_release(&f->lock);
+    runtime_leave(self);
+    return 0;
+}
+
+void thread_cancelled(pthread_t thread)
+{
+    struct fiber *f = runtime_mode != RUNTIME_DORMANT ? fiber_of(thread) : NULL;
+    struct fiber *self = fiber_current();
+    if (!f || f == self)
+        return;
+    struct worker *w = runtime_enter(self);
+    atomic_fetch_or_explicit(&f->attention, ATTENTION_CANCEL, memory_order_seq_cst);
+    sched_barrier();
+    fiber_interrupt(w, f);
+    runtime_leave(self);
+}
+
 int thread_cancel(pthread_t thread)
 {
     struct fiber *f = fiber_of(thread), *self = fiber_current();
-    if (!f || load_relaxed(&f->flags) & (FIBER_KERNEL | FIBER_FOREIGN | FIBER_BOUND))
+    if (!f || (load_relaxed(&f->flags) & (FIBER_KERNEL | FIBER_BOUND)) == FIBER_KERNEL)
         return -ENOTSUP;
+    if (load_relaxed(&f->flags) & FIBER_BOUND)
+        return f->ended ? 0 : cancel_bound(f);
     if (load_relaxed(&f->state) == FIBER_ENDED || f->ended)
         return 0;
     uint32_t before = atomic_fetch_or_explicit(flags_of(f), CANCELED, memory_order_seq_cst);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include "arch/syscall.h"
 #include "base/option.h"
+#include "handoff/carrier.h"
 #include "libc/tcb.h"
 #include "sched/sched.h"
 #include "thread/internal.h"
@@ -54,6 +55,8 @@ static void entry(void)
     struct fiber *self = fiber_self;
     worker_run_post(self->worker);
     runtime_leave(self);
+    if (unlikely(load_relaxed(&self->flags) & FIBER_BOUND))
+        carrier_arrived(self);
     tcb_begin();
     run_thread(self);
     thread_finish(self);
@@ -61,22 +64,35 @@ static void entry(void)
 
 _Atomic bool thread_defaults_changed;
 
-/* What the attributes ask for; -ENOTSUP: only a kernel thread can give it. */
-static int read_attributes(const pthread_attr_t *attr, struct thread_attributes *a)
+static void read_affinity(const pthread_attr_t *attr, struct thread_attributes *a)
 {
-    int value, policy;
+    uint64_t seen = ~0ull;
+    if (pthread_attr_getaffinity_np(attr, sizeof a->affinity, (cpu_set_t *)a->affinity))
+        return;
+    for (size_t i = 0; i < sizeof a->affinity / sizeof *a->affinity; i++)
+        seen &= a->affinity[i];
+    a->has_affinity = ~seen != 0; /* libc says "all there could ever be" when none was set */
+}
+
+static void read_attributes(const pthread_attr_t *attr, struct thread_attributes *a)
+{
+    int value;
     size_t size;
-    *a = (struct thread_attributes){ 0 };
+    a->detached = a->explicit_policy = a->has_affinity = a->mask_given = false;
+    a->stack = NULL;
+    a->size = 0;
     fiber_default_stack(&size, &a->guard);
     if (!attr)
-        return 0;
+        return;
     pthread_attr_getdetachstate(attr, &value);
     a->detached = value == PTHREAD_CREATE_DETACHED;
     pthread_attr_getguardsize(attr, &a->guard);
     pthread_attr_getinheritsched(attr, &value);
-    pthread_attr_getschedpolicy(attr, &policy);
-    if (value == PTHREAD_EXPLICIT_SCHED && policy != SCHED_OTHER)
-        return -ENOTSUP;
+    if ((a->explicit_policy = value == PTHREAD_EXPLICIT_SCHED)) {
+        pthread_attr_getschedpolicy(attr, &a->policy);
+        pthread_attr_getschedparam(attr, &a->param);
+    }
+    read_affinity(attr, a);
     sigset_t set;
     if (pthread_attr_getsigmask_np(attr, &set) == 0) {
         a->mask_given = true;
@@ -89,7 +105,6 @@ static int read_attributes(const pthread_attr_t *attr, struct thread_attributes 
         a->stack = low;
     else if (a->size == size && !load_relaxed(&thread_defaults_changed))
         a->size = 0; /* what it would have had anyway */
-    return 0;
 }
 
 /* A thread starts with its creator's signal mask. */
@@ -106,12 +121,23 @@ int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(
                   bool c11)
 {
     struct thread_attributes a;
-    int err = read_attributes(attr, &a);
-    if (err)
-        return err;
+    struct fiber *self = fiber_current();
+    struct worker *carrier = NULL;
+    read_attributes(attr, &a);
+    bool inherit = unlikely(load_relaxed(&self->carrier)) && thread_inherits(self);
+    if (unlikely(inherit || a.explicit_policy || a.has_affinity) &&
+        (inherit || thread_wants_own(&a))) {
+        int err;
+        carrier = thread_carrier(&a, inherit, &err);
+        if (err)
+            return err;
+    }
     struct fiber *f = fiber_make(a.stack, a.size, a.guard, entry);
-    if (!f)
+    if (!f) {
+        if (carrier)
+            carrier_dismiss(carrier);
         return -EAGAIN;
+    }
     f->start = start;
     f->arg = arg;
     f->c11 = c11;
@@ -119,8 +145,19 @@ int thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(
     f->sigmask = a.mask_given ? a.mask : creator_mask();
     *thread = (pthread_t)f->tp; /* before the fiber can run: it may look at it */
     thread_count(1);
-    struct fiber *self = fiber_current();
     memcpy(f->name, self->name, sizeof f->name);
+    account_new(f);
+    if (unlikely(carrier)) {
+        /* Bound from the start: it can have its kernel thread's tid. */
+        store_relaxed(&f->flags, FIBER_KERNEL | FIBER_BOUND);
+        store_relaxed(&f->carrier, carrier);
+        f->worker = carrier;
+        f->apart = self->apart;
+        f->tid = carrier->ktid;
+        tcb_set_tid(f->tp, f->tid);
+        carrier_run(carrier, f);
+        return 0;
+    }
     struct worker *w = runtime_enter(self);
     fiber_start(w, f);
     runtime_leave(self);

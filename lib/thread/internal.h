@@ -2,6 +2,7 @@
 #ifndef THREAD_INTERNAL_H
 #define THREAD_INTERNAL_H
 
+#include <sched.h>
 #include "sync/waitq.h"
 #include "thread/thread.h"
 
@@ -12,7 +13,18 @@ struct thread_attributes {
     size_t guard;
     bool mask_given;
     uint64_t mask;
+    bool explicit_policy, has_affinity;
+    int policy;
+    struct sched_param param;
+    uint64_t affinity[128];
 };
+
+/* Whether threads that creator makes take after its kernel thread. */
+bool thread_inherits(struct fiber *creator);
+/* Whether the attributes ask for what not every thread has. */
+bool thread_wants_own(const struct thread_attributes *a);
+/* A carrier with these attributes; NULL with *err 0: they are everybody's. */
+struct worker *thread_carrier(const struct thread_attributes *a, bool inherit, int *err);
 
 /* Threads that have not ended; returns the number after adding n. */
 int thread_count(int n);

@@ -7,8 +7,10 @@
  *
  * Called on the program's stacks; finish_* on the next context's. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include "arch/syscall.h"
+#include "handoff/carrier.h"
 #include "sched/sched.h"
 #include "sync/sync.h"
 #include "thread/internal.h"
@@ -48,6 +50,21 @@ _Noreturn void thread_finish(struct fiber *self)
         ceiling_end(self);
     if (thread_count(-1) == 0)
         exit(0);
+    struct fiber *first = sched_main_fiber;
+    uint32_t kind = load_relaxed(&self->flags);
+    /* Nobody else may take the signals that it took. It may move to its carrier here. */
+    if ((!(kind & FIBER_DIRECT) || kind & FIBER_BOUND) &&
+        unlikely(!first || first == self || (first->sigmask & ~self->sigmask)))
+        sched_signal_ops.ended(self);
+    if (load_relaxed(&self->flags) & FIBER_BOUND) {
+        /* No handler may run between its stack and the carrier's. */
+        uint64_t all = ~0ull;
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
+        lock_acquire(&self->lock);
+        self->ended = true;
+        account_stop(self);
+        carrier_leave(self, self->detached ? finish_detached : finish_joinable);
+    }
     if (load_relaxed(&self->flags) & FIBER_DIRECT) {
         /* The main thread of a process whose fibers run elsewhere: keep the kernel thread. */
         lock_acquire(&self->lock);
@@ -56,13 +73,11 @@ _Noreturn void thread_finish(struct fiber *self)
         for (;;)
             sys_call(SYS_pause);
     }
-    struct fiber *first = sched_main_fiber;
-    /* Nobody else may take the signals that it took. */
-    if (unlikely(!first || first == self || (first->sigmask & ~self->sigmask)))
-        sched_signal_ops.ended(self);
     runtime_enter(self);
     lock_acquire(&self->lock);
     self->ended = true;
+    if (unlikely(load_relaxed(&self->carrier)))
+        carrier_dismiss(load_relaxed(&self->carrier)); /* it never got there */
     if (self->detached)
         fiber_switch_away(self, NULL, finish_detached, self);
     struct fiber *joiner = self->joiner;
@@ -104,7 +119,7 @@ static void join_expire(struct worker *w, void *arg)
 int thread_join(pthread_t thread, void **result, uint64_t deadline)
 {
     struct fiber *f = fiber_of(thread), *self = fiber_current();
-    if (!f || load_relaxed(&f->flags) & (FIBER_FOREIGN | FIBER_BOUND))
+    if (!f || load_relaxed(&f->flags) & FIBER_FOREIGN)
         return -ENOTSUP;
     if (f == self)
         return deadline == 0 ? -EBUSY : -EDEADLK;
@@ -145,7 +160,7 @@ again:
 int thread_detach(pthread_t thread)
 {
     struct fiber *f = fiber_of(thread), *self = fiber_current();
-    if (!f || load_relaxed(&f->flags) & (FIBER_FOREIGN | FIBER_BOUND))
+    if (!f || load_relaxed(&f->flags) & FIBER_FOREIGN)
         return -ENOTSUP;
     runtime_enter(self);
     lock_acquire(&f->lock);

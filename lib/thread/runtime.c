@@ -18,6 +18,7 @@
 #include "base/option.h"
 #include "libc/program.h"
 #include "libc/tcb.h"
+#include "handoff/carrier.h"
 #include "handoff/handoff.h"
 #include "poller/poller.h"
 #include "sync/sync.h"
@@ -80,7 +81,8 @@ static int choose_poller(void)
 static uintptr_t kernel_thread(void)
 {
     struct fiber *self = fiber_self;
-    return self && !(load_relaxed(&self->flags) & FIBER_DIRECT) ? self->worker->tp : arch_tp_get();
+    bool ours = self && (load_relaxed(&self->flags) & (FIBER_DIRECT | FIBER_BOUND)) != FIBER_KERNEL;
+    return ours && !(load_relaxed(&self->flags) & FIBER_VFORK) ? self->worker->tp : arch_tp_get();
 }
 
 struct stack_need {
@@ -152,6 +154,7 @@ void runtime_activate(void)
     tcb_kernel_thread = kernel_thread;
     cancel_init();
     setid_start();
+    carrier_init();
     tcb_wrap_setxid(main_fiber.tp, tcb_cancelhandling());
     sys_call(SYS_prctl, PR_GET_NAME, main_fiber.name);
     if (first)
@@ -172,6 +175,8 @@ void runtime_after_fork(struct fiber *self)
     store_relaxed(&self->flags, FIBER_KERNEL | FIBER_MAIN);
     store_relaxed(&self->in_syscall, 0);
     store_relaxed(&self->kernel_word, 0);
+    store_relaxed(&self->inside, 0);
+    store_relaxed(&self->carrier, NULL);
     store_relaxed(&self->attention, 0);
     store_relaxed(&self->notes, NULL);
     store_relaxed(&self->pending, 0);
@@ -180,6 +185,7 @@ void runtime_after_fork(struct fiber *self)
     sync_after_fork(self);
     handoff_after_fork();
     setid_after_fork();
+    carrier_after_fork();
     fiber_after_fork(self);
     tcb_after_fork();
     thread_count(1 - thread_count(0));

@@ -42,8 +42,26 @@ extern _Atomic bool thread_defaults_changed;
 int thread_join(pthread_t thread, void **result, uint64_t deadline);
 int thread_detach(pthread_t thread);
 
+/* ---- bound fibers (bind.c) ---- */
+
+/* Changes the kernel thread that a fiber has to itself; 0, positive, or -errno. */
+typedef long thread_setter(uint32_t ktid, void *arg);
+/* Has set(ktid, arg) done to the kernel thread of f, which is bound for it unless the result is what
+ * every thread of the process has (always: even then). The fiber does not run on before that. Returns
+ * what set does; -ESRCH: f has ended; -ENOMEM: no kernel thread to be had. */
+long thread_apply(struct fiber *f, thread_setter *set, void *arg, bool always);
+/* Binds f. apart: its children are to be made on its own kernel thread, which they take after in ways
+ * that cannot be compared (namespaces, filters, capabilities). */
+int thread_bind(struct fiber *f, bool apart);
+/* f was given a name: binds it if RADDLE_BOUND says so. */
+void thread_named(struct fiber *f, const char *name);
+/* Has get done to the kernel thread of f, or if it has none to one like those that run it. */
+long thread_ask(struct fiber *f, thread_setter *get, void *arg);
+
 /* pthread_cancel(3). */
 int thread_cancel(pthread_t thread);
+/* libc has cancelled a thread of its own: ends a wait of ours that it is in. */
+void thread_cancelled(pthread_t thread);
 /* At a cancellation point: does not return if the calling fiber is to end. NULL and threads that are
  * no fibers: nothing, libc looks after them. */
 void cancel_point(struct fiber *self);

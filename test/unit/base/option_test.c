@@ -132,8 +132,9 @@ Test(option, a_bad_word_names_the_good_ones)
 {
     parse("RADDLE_POLLER=Epoll");
     complained("RADDLE_POLLER=Epoll is not one of auto, uring, epoll; using auto");
-    parse("RADDLE_BOUND=epoll");
-    complained("RADDLE_BOUND=epoll is not one of none, all; using none");
+    parse("RADDLE_BOUND=io-*");
+    cr_assert_eq(options.bound, BOUND_NAMED);
+    cr_assert_str_eq(option_bound_pattern, "io-*");
     parse("RADDLE_DEBUG_FAIL=rings");
     complained("RADDLE_DEBUG_FAIL=rings is not one of none, layout, uring, guard, fsgsbase, "
                "activate, deep; using none");
