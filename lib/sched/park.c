@@ -30,6 +30,8 @@ static inline void switch_from(struct fiber *self, struct fiber *next,
                                void (*post)(struct worker *, void *), void *arg)
 {
     struct worker *w = self->worker;
+    if (unlikely(w->alt_sp))
+        worker_drop_alt(w);
     w->post = post;
     w->post_arg = arg;
     if (next) {
@@ -372,6 +374,8 @@ struct worker *runtime_enter_slow(struct fiber *self)
     }
     if (unlikely(load_relaxed(&self->attention) & ATTENTION_ACCOUNT))
         account_stop(self);
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_HANDLER))
+        worker_read_mask(self);
     /* Every proc is busy: queue up like everybody else. The worker becomes a spare, or goes back to
      * its own loop if it only runs blocking calls. */
     switch_from(self, NULL, requeue_global, self);

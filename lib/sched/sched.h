@@ -411,6 +411,7 @@ void worker_idle_signals(struct worker *w);
 /* Wakes an idle worker, which looks at what is noted for it and at its mask again. */
 void worker_look(struct worker *w);
 void worker_block_signals(struct worker *w);
+void worker_drop_alt(struct worker *w);
 void worker_publish(struct worker *w);
 static inline void worker_drain(struct worker *w)
 {

@@ -62,6 +62,31 @@ void worker_set_alt(struct fiber *self)
         self->worker->alt_sp = self->alt_sp;
 }
 
+static bool on_alternate_stack(const struct fiber *self, uintptr_t sp)
+{
+    return self->alt_sp && sp - (uintptr_t)self->alt_sp < self->alt_size;
+}
+
+static void disable_alt(struct worker *w)
+{
+    stack_t none = { .ss_flags = SS_DISABLE };
+    if (sys_call(SYS_sigaltstack, &none, NULL) == 0)
+        w->alt_sp = NULL;
+}
+
+/* The fiber whose alternate stack the kernel thread has leaves. Soon it may run a handler there on
+ * another worker, or has just been stopped there by a signal: a signal that comes here meanwhile must
+ * not use that stack. While we stand on it ourselves the kernel does not let it go; then nothing is let
+ * through until the next fiber has its own mask, which comes after its alternate stack. */
+void worker_drop_alt(struct worker *w)
+{
+    struct fiber *f = fiber_self;
+    if (!f || !on_alternate_stack(f, (uintptr_t)__builtin_frame_address(0)))
+        disable_alt(w);
+    else if (w->sigmask != ~0ull)
+        worker_block_signals(w);
+}
+
 /* Outside the runtime, in text where no handler of the program's runs except at the end of a system
  * call: the notes about w are made before each. */
 void worker_take_signals(struct fiber *self)
@@ -99,11 +124,6 @@ void worker_take_signals(struct fiber *self)
         preempt_due(self);
 }
 
-static bool on_alternate_stack(const struct fiber *self, uintptr_t sp)
-{
-    return self->alt_sp && sp - (uintptr_t)self->alt_sp < self->alt_size;
-}
-
 void worker_read_mask(struct fiber *self)
 {
     struct worker *w = self->worker;
@@ -134,6 +154,8 @@ bool worker_in_handler(struct fiber *self, uintptr_t sp)
  * any thread that has it unblocked. */
 void worker_idle_signals(struct worker *w)
 {
+    if (unlikely(w->alt_sp))
+        disable_alt(w);
     uint64_t mask = sched_signal_ops.everyone_blocks ? sched_signal_ops.everyone_blocks()
                                                      : w->sigmask;
     if (w->sigmask != mask) {
