@@ -20,6 +20,7 @@
 #include "arch/syscall.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "shim/doctor.h"
 #include "raddle.h"
 #include "shim/deep.h"
 #include "sync/sync.h"
@@ -134,6 +135,8 @@ __attribute__((constructor(101))) static void init(int argc, char **argv, char *
     sync_real.direct = runtime_mode == RUNTIME_DIRECT;
     /* Registered before any of the program's, so the child's part runs before theirs. */
     pthread_atfork(NULL, NULL, child_after_fork);
+    if (options.doctor)
+        doctor();
     if (!options.inherit)
         remove_variable(env, "LD_PRELOAD");
 }

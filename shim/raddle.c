@@ -30,8 +30,10 @@ enum { EXIT_OURS = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
 static const char usage[] =
     "usage: raddle [options] [--] command [argument...]\n"
+    "       raddle [options] doctor\n"
     "\n"
-    "Run a command with its pthreads as fibers on a few kernel threads.\n"
+    "Run a command with its pthreads as fibers on a few kernel threads. doctor prints\n"
+    "what works on this machine, and what is used in place of the rest.\n"
     "\n"
     "  --procs N       let at most N fibers run at the same time (default: one per CPU)\n"
     "  --poller WHICH  wait for descriptors with auto, uring or epoll (default: auto)\n"
@@ -297,10 +299,30 @@ static void run(char **command)
     die(EXIT_CANNOT_RUN, "cannot run %s: %s", command[0], strerror(errno));
 }
 
+/* The report is the library's: it prints it in place of running a program. */
+static char **doctor(char **command)
+{
+    static char *nothing[] = { "true", NULL };
+    char path[PATH_MAX];
+    const char *file = resolve(nothing[0], path), *why = file ? runs_natively(file) : NULL;
+
+    if (command[1])
+        die(EXIT_OURS, "doctor takes no argument; see raddle --help");
+    if (!file || why)
+        die(EXIT_OURS, "doctor needs the program true: %s %s", file ? file : "true",
+            why ? why : "is not found");
+    set_env("RADDLE_DOCTOR", "1");
+    return nothing;
+}
+
 int main(int argc, char **argv)
 {
     char library[PATH_MAX];
     char **command = argc > 0 ? parse_args(argv) : argv;
+
+    /* A command of that name is reached with -- or a path. */
+    if (*command && strcmp(*command, "doctor") == 0 && strcmp(command[-1], "--") != 0)
+        command = doctor(command);
 
     if (!*command)
         die(EXIT_OURS, "no command given; see raddle --help");

@@ -110,6 +110,24 @@ def the_process_becomes_the_command():
     same(p.communicate(timeout=20)[0], f'{p.pid}\n')
 
 
+@case
+def doctor_says_what_works():
+    def line(name, **env):
+        p = run('doctor', env=env)
+        same((p.returncode, p.stderr), (0, ''))
+        found = [l[13:] for l in p.stdout.splitlines() if l.startswith(name + ' ')]
+        same(len(found), 1)
+        return found[0]
+    assert line('threads').startswith('fibers on '), line('threads')
+    same(line('poller', RADDLE_POLLER='epoll'), 'epoll')
+    same(line('poller', RADDLE_DEBUG_FAIL='uring'), 'epoll')
+    same(line('io_uring', RADDLE_DEBUG_FAIL='uring'), 'denied for a test')
+    assert line('guards', RADDLE_DEBUG_FAIL='guard').startswith('mprotect')
+    assert line('switch', RADDLE_DEBUG_FAIL='fsgsbase').startswith('arch_prctl')
+    assert line('threads', RADDLE_DEBUG_FAIL='layout').startswith('kernel threads (1:1): ')
+    refused(run('doctor', 'x'), 125, 'raddle: doctor takes no argument; see raddle --help')
+
+
 # --- what is set
 
 @case

@@ -15,6 +15,7 @@
 #include "arch/syscall.h"
 #include "base/atomic.h"
 #include "base/lock.h"
+#include "base/option.h"
 
 #define PAGE               4096ul
 #define MADV_GUARD_INSTALL 102
@@ -53,6 +54,18 @@ void stack_executable(void)
 void stack_no_guard_install(void)
 {
     store_relaxed(&pool.guard_install, false);
+}
+
+bool stack_guards_are_mapped(void)
+{
+    if (!load_relaxed(&pool.guard_install))
+        return true;
+    /* Known once there was a guard: make one. */
+    char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool mapped = p == MAP_FAILED || madvise(p, PAGE, MADV_GUARD_INSTALL);
+    if (p != MAP_FAILED)
+        munmap(p, PAGE);
+    return mapped;
 }
 
 int stack_class(size_t size, size_t guard)
@@ -168,7 +181,8 @@ int stack_set_guard(struct stack *s, size_t guard)
 int stack_carve(struct stack *s, size_t size, size_t guard, uint32_t number)
 {
     int c = stack_class(size, guard);
-    char *slot = c < 0 ? NULL : carve(c);
+    bool fails = unlikely(options.debug_fail == FAIL_MEMORY) && number > 300;
+    char *slot = c < 0 || fails ? NULL : carve(c);
     if (!slot)
         return -ENOMEM;
     *s = (struct stack){

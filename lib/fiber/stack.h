@@ -45,6 +45,8 @@ void stack_executable(void);
 
 /* Simulates a kernel without MADV_GUARD_INSTALL. */
 void stack_no_guard_install(void);
+/* Whether guards are mappings of their own. */
+bool stack_guards_are_mapped(void);
 
 /* The smallest class whose slots serve such a stack. */
 int stack_class(size_t size, size_t guard);

@@ -10,10 +10,12 @@
  * program that once had N calls blocked at a time will again. */
 #include "handoff/handoff.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include "arch/syscall.h"
+#include "base/option.h"
 #include "libc/tcb.h"
 
 #define BLOCKER_STACK (64 * 1024)
@@ -70,11 +72,13 @@ static struct worker *blocker_get(void)
     pthread_t thread;
     pthread_attr_t attr;
     pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, BLOCKER_STACK);
+    pthread_attr_setstacksize(&attr, BLOCKER_STACK + tcb_room());
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     uint64_t all = ~0ull, before;
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
-    int err = libc_real.pthread_create(&thread, &attr, blocker_main, w);
+    int err = EAGAIN;
+    if (options.debug_fail != FAIL_CLONE)
+        err = libc_real.pthread_create(&thread, &attr, blocker_main, w);
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
     pthread_attr_destroy(&attr);
     if (err) {

@@ -38,7 +38,8 @@
 #define RSEQ_AREA_SIZE 32
 #define MAX_SELF_WORDS 32
 #define MAX_PTHREAD    8192
-#define PROBE_STACK    (128 * 1024)
+/* Besides the static TLS, which libc takes from the stack. */
+#define PROBE_STACK (128 * 1024)
 
 struct libc_real libc_real;
 
@@ -191,6 +192,11 @@ __attribute__((noinline)) static void *probe_main(void *arg)
     return NULL;
 }
 
+static size_t probe_size(void)
+{
+    return ALIGN_UP(PROBE_STACK + libc.room, 4096);
+}
+
 /* The image was taken while the thread ran: rebase it, and find what no descriptor names. */
 static int image_study(const struct probe *p, uintptr_t stack, const char **why)
 {
@@ -207,7 +213,7 @@ static int image_study(const struct probe *p, uintptr_t stack, const char **why)
             word[i] -= tp;
         }
         /* stackblock, stackblock_size and guardsize are neighbours */
-        if (word[i] == stack && word[i + 1] == PROBE_STACK) {
+        if (word[i] == stack && word[i + 1] == probe_size()) {
             libc.stack_offset = i * sizeof *word;
             libc.stack_known = true;
         }
@@ -239,12 +245,12 @@ int tcb_activate(const char **why)
     pthread_t thread;
     pthread_attr_t attr;
     *why = "no memory for the probe thread";
-    void *stack = mmap(NULL, PROBE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+    void *stack = mmap(NULL, probe_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                        0);
     if (stack == MAP_FAILED)
         return -ENOMEM;
     pthread_attr_init(&attr);
-    pthread_attr_setstack(&attr, stack, PROBE_STACK);
+    pthread_attr_setstack(&attr, stack, probe_size());
     *why = "libc's pthread_create failed";
     int err = libc_real.pthread_create(&thread, &attr, probe_main, &p);
     pthread_attr_destroy(&attr);
@@ -262,9 +268,9 @@ int tcb_activate(const char **why)
         /* The stack stays mapped: libc compares addresses with the image's stack bounds when they
          * cannot be corrected per thread, and they must not be another thread's. */
         if (libc.stack_known)
-            munmap(stack, PROBE_STACK);
+            munmap(stack, probe_size());
     } else {
-        munmap(stack, PROBE_STACK);
+        munmap(stack, probe_size());
     }
     if (err)
         libc.image_tp = 0;

@@ -63,6 +63,9 @@ void poller_choose(const struct poller_backend *want, bool deny_uring, const cha
 /* Why this kernel or container cannot run the io_uring backend, or NULL. */
 const char *uring_unavailable(void);
 
+/* Whether IO_WAITID can be had. */
+bool uring_waits_for_children(void);
+
 /* Waits for events (POLL*) on fd: > 0 events, -ETIME, or -errno. */
 static inline long poller_wait(struct fiber *self, int fd, uint32_t events, uint64_t deadline,
                                enum park_reason reason)

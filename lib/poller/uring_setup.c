@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include "arch/syscall.h"
+#include "base/option.h"
 #include "poller/uring_abi.h"
 
 static void use_memory(struct ring *r, const struct io_uring_params *p, char *rings, void *sqes)
@@ -72,6 +74,12 @@ static int set_up(struct ring *r, uint32_t sq_entries, uint32_t cq_entries)
 long uring_enter(struct ring *r, unsigned submit, unsigned wait, unsigned flags, void *arg,
                  size_t size)
 {
+    if (unlikely(options.debug_fail == FAIL_SUBMIT) && submit) {
+        static _Atomic uint32_t calls;
+        uint32_t n = add_relaxed(&calls, 1) % 3;
+        if (n)
+            return n == 1 ? -EAGAIN : -EBUSY;
+    }
     return sys_call(SYS_io_uring_enter, r->u.enter_ring_fd, submit, wait, flags | r->enter_flags,
                     arg, size);
 }
@@ -101,7 +109,11 @@ static int make_ring(struct ring **ring)
     struct ring *r = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r == MAP_FAILED)
         return -ENOMEM;
-    int err = set_up(r, SQ_ENTRIES, CQ_ENTRIES);
+    static _Atomic uint32_t made;
+    bool small = options.debug_fail == FAIL_OVERFLOW;
+    int err = set_up(r, small ? 4 : SQ_ENTRIES, small ? 8 : CQ_ENTRIES);
+    if (options.debug_fail == FAIL_RING && add_relaxed(&made, 1))
+        err = -EPERM;
     if (err == -ENOMEM)
         err = set_up(r, 16, 64); /* little lockable memory */
     if (err) {
@@ -130,6 +142,11 @@ bool uring_knows(unsigned op)
     return op < 64 && known_ops >> op & 1;
 }
 
+bool uring_waits_for_children(void)
+{
+    return poller == &poller_uring && uring_knows(URING_OP_WAITID);
+}
+
 static const char *reason(int err)
 {
     switch (err) {
@@ -141,14 +158,28 @@ static const char *reason(int err)
     case -EINVAL:
         return "the kernel's io_uring is too old (6.7 is needed)";
     case -ENOMEM:
-        return "not enough lockable memory for a ring (ulimit -l)";
+        return "not enough lockable memory for the rings of many workers (ulimit -l)";
     default:
         return "io_uring_setup failed";
     }
 }
 
+/* Rings are charged to the user unless he is root. Fewer of them than this, and a program whose
+ * threads block inside libc would run out of workers: better no ring at all. */
+#define RINGS_WANTED 64
+#define RING_BYTES   8192 /* of the smallest */
+
+static bool too_few_rings(void)
+{
+    struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+    getrlimit(RLIMIT_MEMLOCK, &limit);
+    return sys_call(SYS_geteuid) && limit.rlim_cur < RINGS_WANTED * RING_BYTES;
+}
+
 const char *uring_unavailable(void)
 {
+    if (options.poller != POLLER_URING && too_few_rings())
+        return reason(-ENOMEM);
     struct ring *r;
     int err = make_ring(&r);
     if (err)

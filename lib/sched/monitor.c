@@ -479,7 +479,7 @@ int monitor_start(void)
     pthread_attr_t attr;
     sigset_t all, before;
     pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 128 * 1024);
+    pthread_attr_setstacksize(&attr, 128 * 1024 + tcb_room());
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     sigfillset(&all); /* the monitor never runs the program's handlers */
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);

@@ -177,6 +177,33 @@ void worker_block_signals(struct worker *w)
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &w->sigmask, NULL, 8);
 }
 
+/* A proc for which no kernel thread could be had. Whoever went to sleep meanwhile may have relied on the
+ * one that was to come: wake a sleeper in its place. */
+static void proc_give_back(struct proc *p)
+{
+    struct worker *w = NULL;
+    lock_acquire(&sched.lock);
+    store_relaxed(&p->worker, NULL);
+    proc_release_locked(p);
+    for (struct proc **link = &sched.idle; *link; link = &(*link)->idle_next) {
+        struct proc *q = *link;
+        if (!(w = load_relaxed(&q->worker)))
+            continue;
+        *link = q->idle_next;
+        sub_seq(&sched.nidle, 1);
+        store_relaxed(&q->status, PROC_RUNNING);
+        worker_give_locked(w, q);
+        break;
+    }
+    lock_release(&sched.lock);
+    if (w)
+        sched_poller->wake(w);
+}
+
+/* A worker that found no ring: none is made before this time, or each wake-up would try again. */
+#define RETRY_AFTER (200 * NSEC_PER_MSEC)
+static _Atomic uint64_t retry_at;
+
 /* Entry of workers other than 0. */
 static void *worker_main(void *arg)
 {
@@ -187,14 +214,13 @@ static void *worker_main(void *arg)
     worker_block_signals(w); /* worker_start did so; until a fiber runs, or all sleep */
     if (sched_poller->open(w)) {
         static _Atomic uint32_t said;
+        store_relaxed(&retry_at, timer_now() + RETRY_AFTER);
         say_once(&said,
                  "a worker could not set up its poller (locked-memory limit?); fewer threads can "
                  "block in system calls at once");
-        lock_acquire(&sched.lock);
-        store_relaxed(&w->proc->worker, NULL);
-        proc_release_locked(w->proc);
+        struct proc *p = w->proc;
         w->proc = NULL;
-        lock_release(&sched.lock);
+        proc_give_back(p);
         atomic_fetch_sub_explicit(&sched.nworkers, 1, memory_order_relaxed);
         return NULL;
     }
@@ -209,18 +235,22 @@ int worker_start(struct proc *p)
     pthread_attr_t attr;
     pthread_t thread;
     int err = EAGAIN;
-    struct worker *w = n <= sched.max_workers ? worker_make() : NULL;
+    struct worker *w = NULL;
+    if (n <= sched.max_workers &&
+        (!load_relaxed(&retry_at) || timer_now() >= load_relaxed(&retry_at)))
+        w = worker_make();
     if (w) {
         worker_publish(w);
         w->proc = p;
         store_relaxed(&p->worker, w);
         pthread_attr_init(&attr);
-        pthread_attr_setstacksize(&attr, WORKER_STACK);
+        pthread_attr_setstacksize(&attr, WORKER_STACK + tcb_room());
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
         /* A signal handler must not find a worker that it cannot recognise. */
         uint64_t all = ~0ull, before;
         sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
-        err = libc_real.pthread_create(&thread, &attr, worker_main, w);
+        if (options.debug_fail != FAIL_CLONE)
+            err = libc_real.pthread_create(&thread, &attr, worker_main, w);
         sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
         pthread_attr_destroy(&attr);
     }
@@ -267,9 +297,7 @@ void handoff_proc(struct proc *p)
             &said,
             "no kernel thread for a worker (limit reached); threads that are ready wait for the "
             "existing ones");
-        lock_acquire(&sched.lock);
-        proc_release_locked(p);
-        lock_release(&sched.lock);
+        proc_give_back(p);
     }
 }
 

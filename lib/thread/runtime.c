@@ -25,6 +25,7 @@
 #include "thread/internal.h"
 
 enum runtime_mode runtime_mode;
+const char *runtime_direct_reason;
 void (*runtime_before_threads)(void);
 
 static struct fiber main_fiber;
@@ -61,6 +62,7 @@ static void stay_direct(const char *why)
 {
     sync_real.direct = true;
     runtime_mode = RUNTIME_DIRECT;
+    runtime_direct_reason = why;
     if (!options.quiet)
         log_line("threads stay kernel threads (1:1): %s", why);
 }

@@ -13,6 +13,8 @@ enum runtime_mode {
     RUNTIME_DIRECT,  /* every thread is a kernel thread */
 };
 extern enum runtime_mode runtime_mode;
+/* Why threads are kernel threads, once that is decided, or NULL. */
+extern const char *runtime_direct_reason;
 
 /* Adopts the calling thread as the main fiber; in the constructor. */
 void runtime_init(void);

@@ -44,7 +44,7 @@ static void make(int file)
 static void *reader(void *argument)
 {
     int file = (int)(long)argument;
-    static __thread unsigned char data[SIZE + 100];
+    unsigned char *data = malloc(SIZE + 100);
     char path[64];
     size_t offset = 0;
 
@@ -83,6 +83,7 @@ static void *reader(void *argument)
     verify(file, data, 80100, 80000);
     CHECK_EQ(lseek(fd, 0, SEEK_CUR), 160100);
     SYS(close(fd));
+    free(data);
     return NULL;
 }
 

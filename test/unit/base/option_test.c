@@ -137,7 +137,7 @@ Test(option, a_bad_word_names_the_good_ones)
     cr_assert_str_eq(option_bound_pattern, "io-*");
     parse("RADDLE_DEBUG_FAIL=rings");
     complained("RADDLE_DEBUG_FAIL=rings is not one of none, layout, uring, guard, fsgsbase, "
-               "activate, deep; using none");
+               "activate, deep, ring, submit, overflow, clone, memory; using none");
 }
 
 Test(option, a_truth_value_is_0_or_1)
