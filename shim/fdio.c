@@ -96,6 +96,16 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
     return set_errno(read_any(self, fd, iov, count));
 }
 
+EXPORT int eventfd_read(int fd, eventfd_t *value)
+{
+    return read(fd, value, sizeof *value) == sizeof *value ? 0 : -1;
+}
+
+EXPORT int eventfd_write(int fd, eventfd_t value)
+{
+    return write(fd, &value, sizeof value) == sizeof value ? 0 : -1;
+}
+
 /* ---- writing ---- */
 
 /* A blocking write to a pipe transfers everything, however full it is. part: the program's call has

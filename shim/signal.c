@@ -296,6 +296,32 @@ EXPORT int sigsuspend(const sigset_t *mask)
     return self ? suspend(self, mask) : REAL(sigsuspend)(mask);
 }
 
+/* The old forms: a mask in an int, or one signal less in the mask. */
+EXPORT int __sigpause(int sig_or_mask, int is_sig)
+{
+    struct fiber *self = fiber_at_cancel_point();
+    if (!self || (is_sig && (sig_or_mask <= 0 || sig_or_mask > 64)))
+        return REAL(__sigpause)(sig_or_mask, is_sig);
+    uint64_t bits = (uint32_t)sig_or_mask;
+    if (is_sig)
+        bits = signal_mask(self) & ~SIGNAL_BIT(sig_or_mask);
+    sigset_t mask;
+    mask_to(&mask, bits);
+    return suspend(self, &mask);
+}
+
+/* The header gives the name to the other form. */
+EXPORT int sigpause_mask(int mask) __asm__("sigpause");
+int sigpause_mask(int mask)
+{
+    return __sigpause(mask, 0);
+}
+
+EXPORT int __xpg_sigpause(int sig)
+{
+    return __sigpause(sig, 1);
+}
+
 EXPORT int pause(void)
 {
     struct fiber *self = fiber_at_cancel_point();

@@ -179,6 +179,21 @@ EXPORT int openat(int dir, const char *path, int flags, ...)
     return open_at(dir, path, flags, mode);
 }
 
+/* The fortified forms have no mode: libc's own ends the program if one is needed. */
+EXPORT int __open_2(const char *path, int flags)
+{
+    if (flags & (O_CREAT | __O_TMPFILE))
+        return REAL(__open_2)(path, flags);
+    return open_at(AT_FDCWD, path, flags, 0);
+}
+
+EXPORT int __openat_2(int dir, const char *path, int flags)
+{
+    if (flags & (O_CREAT | __O_TMPFILE))
+        return REAL(__openat_2)(dir, path, flags);
+    return open_at(dir, path, flags, 0);
+}
+
 EXPORT int creat(const char *path, mode_t mode)
 {
     return open_at(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
