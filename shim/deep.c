@@ -404,8 +404,8 @@ void deep_start(void)
     deep.why = options.debug_fail == FAIL_DEEP ? "text cannot be made writable (simulated)"
                                                : start();
     deep.on = !deep.why;
-    if (deep.why && options.deep == DEEP_ON && !options.quiet)
-        log_line("RADDLE_DEEP=on cannot be had: %s", deep.why);
+    if (deep.why && options.deep == DEEP_ON)
+        log_unsupported("RADDLE_DEEP=on cannot be had: %s", deep.why);
 }
 
 void deep_stats(void)

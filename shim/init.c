@@ -30,6 +30,11 @@ static long write_log(int fd, const void *buf, unsigned long n)
     return sys_call(SYS_write, fd, buf, n);
 }
 
+static void exit_at_once(int status)
+{
+    sys_call(SYS_exit_group, status);
+}
+
 /* Before the options are read, since it also silences complaints about them. */
 static bool quiet_asked(char **env)
 {
@@ -89,13 +94,39 @@ static bool behind_libc(void)
            found.dli_fbase == libc.dli_fbase;
 }
 
-/* unsetenv, before libc knows its environment. */
-static void remove_variable(char **env, const char *name)
+/* Takes every copy of us out of a list of libraries, where it stands. Is anything left? */
+static bool remove_us(char *list)
 {
-    size_t n = strlen(name);
+    static const char us[] = "libraddle.so";
+    char *to = list;
+    for (char *from = list; *from;) {
+        char *end = from, *name = from;
+        for (; *end && *end != ':' && *end != ' '; end++) /* ld.so splits at both */
+            if (*end == '/')
+                name = end + 1;
+        size_t n = sizeof us - 1;
+        bool ours = (size_t)(end - name) >= n && !strncmp(name, us, n) &&
+                    (name + n == end || name[n] == '.');
+        if (!ours && end > from) {
+            if (to > list)
+                *to++ = ':';
+            memmove(to, from, (size_t)(end - from));
+            to += end - from;
+        }
+        from = *end ? end + 1 : end;
+    }
+    *to = 0;
+    return to > list;
+}
+
+/* So that what this program executes does not run on us; what else is preloaded stays. Before libc
+ * knows its environment. */
+static void do_not_inherit(char **env)
+{
+    static const char variable[] = "LD_PRELOAD=";
     char **to = env;
     for (char **e = env; e && *e; e++)
-        if (strncmp(*e, name, n) || (*e)[n] != '=')
+        if (strncmp(*e, variable, sizeof variable - 1) || remove_us(*e + sizeof variable - 1))
             *to++ = *e;
     if (to)
         *to = NULL;
@@ -111,6 +142,7 @@ __attribute__((constructor(101))) static void init(int argc, char **argv, char *
         return;
     done = true;
     log_write = write_log;
+    log_exit = exit_at_once;
     option_parse(env, quiet_asked(env) ? ignore : log_text);
     real_behind_libc = behind_libc();
     real_resolve();
@@ -127,10 +159,9 @@ __attribute__((constructor(101))) static void init(int argc, char **argv, char *
     runtime_before_threads = deep_start;
     if (real_behind_libc) {
         runtime_mode = RUNTIME_DIRECT;
-        if (!options.quiet)
-            log_line(
-                "loaded behind the C library, so it has no effect; preload it (raddle command), "
-                "or link the program itself with -lraddle, before any -lc");
+        log_unsupported(
+            "loaded behind the C library, so it has no effect; preload it (raddle command), "
+            "or link the program itself with -lraddle, before any -lc");
     }
     sync_real.direct = runtime_mode == RUNTIME_DIRECT;
     /* Registered before any of the program's, so the child's part runs before theirs. */
@@ -138,7 +169,7 @@ __attribute__((constructor(101))) static void init(int argc, char **argv, char *
     if (options.doctor)
         doctor();
     if (!options.inherit)
-        remove_variable(env, "LD_PRELOAD");
+        do_not_inherit(env);
 }
 
 __attribute__((destructor(101))) static void fini(void)

@@ -284,9 +284,12 @@ static void run(char **command)
 {
     char path[PATH_MAX];
     const char *file = resolve(command[0], path), *why = file ? runs_natively(file) : NULL;
-    const char *quiet = getenv("RADDLE_QUIET");
+    const char *quiet = getenv("RADDLE_QUIET"), *strict = getenv("RADDLE_STRICT");
     struct stat st;
 
+    if (why && strict && strcmp(strict, "1") == 0)
+        die(EXIT_OURS, "%s %s; raddle has no effect on it, and RADDLE_STRICT=1 forbids to run it",
+            file, why);
     if (why && !(quiet && strcmp(quiet, "1") == 0))
         say("%s %s; raddle has no effect on it and it runs natively", file, why);
     execvp(command[0], command);

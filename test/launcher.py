@@ -3,8 +3,8 @@
 
     launcher.py build/raddle build/libraddle.so
 
-Prints TAP. The library's own behaviour is not the subject: commands are /bin/sh and
-friends, which create no thread.
+Prints TAP. The library's own behaviour is not the subject, except for what it refuses with
+RADDLE_STRICT=1: other commands are /bin/sh and friends, which create no thread.
 """
 import os, shutil, stat, subprocess, sys, tempfile
 from pathlib import Path
@@ -51,11 +51,22 @@ def program(name, text, mode=0o755):
     return str(path)
 
 
-def compiled(name, *flags):
+THREAD = """
+#include <pthread.h>
+static void *body(void *p) { return p; }
+int main(void)
+{
+    pthread_t t;
+    return pthread_create(&t, 0, body, 0) || pthread_join(t, 0) ? 1 : 5;
+}
+"""
+
+
+def compiled(name, *flags, source='int main(void) { return 5; }'):
     """A C program, or None where that cannot be built."""
     path = TMP / name
     built = subprocess.run([os.environ.get('CC', 'cc'), '-x', 'c', '-', '-o', path, *flags],
-                           input='int main(void) { return 5; }', text=True,
+                           input=source, text=True,
                            stderr=subprocess.DEVNULL).returncode == 0
     return str(path) if built else None
 
@@ -246,6 +257,56 @@ def a_static_program_runs_natively_and_says_so():
     if path:
         same(run(path).returncode, 5)
         assert 'is statically linked' in run(path).stderr
+
+
+@case
+def a_static_program_is_refused_if_that_is_asked_for():
+    path = compiled('static', '-static')
+    if not path:
+        raise Skip('no static libc')
+    line = (f'raddle: {path} is statically linked; raddle has no effect on it, and RADDLE_STRICT=1 '
+            'forbids to run it')
+    for more in {}, {'RADDLE_QUIET': '1'}:
+        refused(run(path, env={'RADDLE_STRICT': '1', **more}), 125, line)
+    same(run(path, env={'RADDLE_STRICT': '0'}).returncode, 5)
+
+
+@case
+def children_can_do_without():
+    show = ('sh', '-c', 'echo "${LD_PRELOAD-none}"')
+    answers(run(*show), SONAME + '\n')
+    answers(run(*show, env={'RADDLE_INHERIT': '1'}), SONAME + '\n')
+    answers(run(*show, env={'RADDLE_INHERIT': '0'}), 'none\n')
+    # What else is preloaded is none of our business.
+    for others in 'libm.so.6', 'libm.so.6:libdl.so.2':
+        answers(run(*show, env={'RADDLE_INHERIT': '0', 'LD_PRELOAD': others}), others + '\n')
+    p = subprocess.run(show, env={**BASE, 'RADDLE_INHERIT': '0',
+                                  'LD_PRELOAD': f'libm.so.6 {SONAME}:libdl.so.2 {SONAME}.0'},
+                       text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20)
+    same(p.stdout, 'libm.so.6:libdl.so.2\n')
+
+
+@case
+def strict_turns_what_is_not_supported_into_an_error():
+    path = compiled('thread', '-pthread', source=THREAD)
+    one_to_one = 'raddle: threads stay kernel threads (1:1): '
+    for failing, line in (('layout', one_to_one + "libc's thread layout was not recognised (simulated)"),
+                          ('activate', one_to_one + 'not enough memory or threads to start the scheduler'),):
+        env = {'RADDLE_DEBUG_FAIL': failing}
+        p = run(path, env=env)
+        same((p.returncode, p.stdout, p.stderr), (5, '', line + '\n'))
+        answers(run(path, env={**env, 'RADDLE_QUIET': '1'}), '', 5)
+        refused(run(path, env={**env, 'RADDLE_STRICT': '1'}), 125, line)
+        refused(run(path, env={**env, 'RADDLE_STRICT': '1', 'RADDLE_QUIET': '1'}), 125, line)
+    # What is asked for by name and cannot be had; without asking there is another way.
+    for failing, name, value in ('uring', 'RADDLE_POLLER', 'uring'), ('deep', 'RADDLE_DEEP', 'on'):
+        env = {'RADDLE_DEBUG_FAIL': failing, 'RADDLE_STRICT': '1'}
+        answers(run(path, env=env), '', 5)
+        p = run(path, env={**env, name: value})
+        same((p.returncode, p.stdout), (125, ''))
+        assert p.stderr.startswith(f'raddle: {name}={value} cannot be had: '), p.stderr
+        same(p.stderr.count('\n'), 1)
+    answers(run(path, env={'RADDLE_STRICT': '1'}), '', 5)
 
 
 @case

@@ -13,7 +13,10 @@
 
 #include <stdbool.h>
 
+#include "base/option.h"
+
 long (*log_write)(int fd, const void *buf, unsigned long n);
+void (*log_exit)(int status);
 
 static const char prefix[] = "raddle: ";
 
@@ -148,6 +151,19 @@ void log_line(const char *fmt, ...)
 void log_text(const char *text)
 {
     log_line("%s", text);
+}
+
+void log_unsupported(const char *fmt, ...)
+{
+    va_list args;
+
+    if (options.quiet && !options.strict)
+        return;
+    va_start(args, fmt);
+    write_line(fmt, args);
+    va_end(args);
+    if (options.strict && log_exit)
+        log_exit(LOG_STRICT_STATUS);
 }
 
 void panic(const char *what)

@@ -36,6 +36,15 @@ __attribute__((format(printf, 1, 2))) void log_line(const char *fmt, ...);
 void log_text(const char *text);
 
 /*
+ * Something is not supported: the line says what, why, and what happens instead. One line, unless
+ * RADDLE_QUIET asks for none; with RADDLE_STRICT the line comes in any case and the process ends with
+ * LOG_STRICT_STATUS, through log_exit, which the shim sets like log_write.
+ */
+enum { LOG_STRICT_STATUS = 125 };
+extern void (*log_exit)(int status);
+__attribute__((format(printf, 1, 2))) void log_unsupported(const char *fmt, ...);
+
+/*
  * An invariant of ours is broken: say so and die on the spot, with the state still there
  * for a core dump. what must be a constant string.
  */

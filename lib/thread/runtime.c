@@ -63,8 +63,7 @@ static void stay_direct(const char *why)
     sync_real.direct = true;
     runtime_mode = RUNTIME_DIRECT;
     runtime_direct_reason = why;
-    if (!options.quiet)
-        log_line("threads stay kernel threads (1:1): %s", why);
+    log_unsupported("threads stay kernel threads (1:1): %s", why);
 }
 
 static int choose_poller(void)
@@ -74,8 +73,8 @@ static int choose_poller(void)
                                         : options.poller == POLLER_EPOLL ? &poller_epoll
                                                                          : NULL;
     poller_choose(want, options.debug_fail == FAIL_URING, &why);
-    if (why && options.poller == POLLER_URING && !options.quiet)
-        log_line("RADDLE_POLLER=uring cannot be had: %s; using epoll", why);
+    if (why && options.poller == POLLER_URING)
+        log_unsupported("RADDLE_POLLER=uring cannot be had: %s; using epoll", why);
     return fd_table_start();
 }
 
