@@ -6,6 +6,8 @@
 #   make bench      the figures of perf/, beside NPTL (and Go, where it is installed)
 #   make conformance  glibc's own thread tests, natively and under raddle; CONFORMANCE='--only X'
 #   make check-table  which tests notice when a function is not ours? ROWS='pthread_*' for a part
+#   make apps       servers, tools and runtimes from packages, natively and under raddle, with figures;
+#                   apps-quick: the checks only. APPS='--only mariadb' for a part
 #   make asan tsan  the unit tests under a sanitizer, in build-asan and build-tsan
 #   make install    PREFIX=/usr/local, DESTDIR=
 
@@ -14,7 +16,7 @@ PREFIX ?= /usr/local
 MESON  ?= meson
 SETUP  := $(MESON) setup --prefix $(PREFIX)
 
-.PHONY: all build check conformance demo bench asan tsan format format-check tidy check-layers \
+.PHONY: all build check conformance demo bench apps apps-quick asan tsan format format-check tidy check-layers \
         check-table install clean doctor-deps
 
 all: build
@@ -50,6 +52,17 @@ bench:
 	@scripts/bootstrap build bench
 	@$(MAKE) --no-print-directory build
 	@python3 perf/run.py --build $(BUILD)
+
+# Long, and writes the table of docs/compatibility.md; apps-quick takes some minutes and writes nothing.
+apps:
+	@scripts/bootstrap build apps
+	@$(MAKE) --no-print-directory build
+	@python3 test/apps/run.py --build $(BUILD) --record $(APPS)
+
+apps-quick:
+	@scripts/bootstrap build apps
+	@$(MAKE) --no-print-directory build
+	@python3 test/apps/run.py --build $(BUILD) --quick $(APPS)
 
 asan tsan:
 	@scripts/bootstrap --check build

@@ -1,13 +1,13 @@
 /*
  * mhd_server: an ordinary web server on Debian's libmicrohttpd, one thread for each connection.
  * GET /anything/LENGTH is answered by LENGTH bytes that repeat the URL, so every answer differs
- * and can be checked. Prints "port N" and serves until it is killed.
+ * and can be checked. Prints "port N" and serves until SIGTERM; then it ends all its threads.
  */
 #include <microhttpd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define LONGEST 65536
 
@@ -40,10 +40,18 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
 
 int main(void)
 {
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL,
-        NULL, answer, NULL, MHD_OPTION_CONNECTION_LIMIT, 20000u, MHD_OPTION_LISTEN_BACKLOG_SIZE,
-        4096u, MHD_OPTION_END);
+    struct MHD_Daemon *daemon;
+    sigset_t ends;
+    int number;
+
+    /* Before there are threads, so that none of them takes it. */
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
+    daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+                                  MHD_USE_POLL,
+                              0, NULL, NULL, answer, NULL, MHD_OPTION_CONNECTION_LIMIT, 20000u,
+                              MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u, MHD_OPTION_END);
 
     if (!daemon) {
         fprintf(stderr, "mhd_server: cannot listen\n");
@@ -51,6 +59,7 @@ int main(void)
     }
     printf("port %d\n", MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
     fflush(stdout);
-    for (;;)
-        pause();
+    sigwait(&ends, &number);
+    MHD_stop_daemon(daemon); /* ends the connections and joins their threads */
+    return 0;
 }
