@@ -43,6 +43,16 @@ static bool valid(const struct timespec *timeout)
            (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < (long)NSEC_PER_SEC);
 }
 
+/* Can the ring wait for it? It does not see a wake-up that names POLLPRI alone: io_uring's poll takes that
+ * for an event that always comes with others. With a socket it does, for urgent data is announced as
+ * data and an error queue as an error; not so with a pseudoterminal in packet mode, for example.
+ * Servers that ask for POLLIN | POLLPRI with every request must not pay for a descriptor each time. */
+static bool waits_alone(const struct pollfd *p)
+{
+    return !(p->events & POLLPRI) ||
+           (p->events & (POLLIN | POLLRDNORM) && fd_classify(p->fd) == FD_SOCKET);
+}
+
 /* Waits until one of fds may be ready. 0, -ETIME at the deadline, -EOPNOTSUPP: cannot. */
 static long wait_for_any(struct fiber *self, const struct pollfd *fds, nfds_t n, uint64_t deadline)
 {
@@ -56,9 +66,7 @@ static long wait_for_any(struct fiber *self, const struct pollfd *fds, nfds_t n,
     if (count == 0) {
         return fiber_sleep(self, deadline) ? -EINTR : -ETIME;
     }
-    /* The ring does not wake for POLLPRI where the kernel's wake-up names that alone (io_uring's poll
-     * takes it for an event that always comes with others). */
-    if (count == 1 && !(only->events & POLLPRI)) {
+    if (count == 1 && waits_alone(only)) {
         long r = poller_wait(self, only->fd, (uint32_t)(uint16_t)only->events, deadline, PARK_POLL);
         return r == -ETIME || r == -EINTR ? r : 0;
     }
@@ -131,7 +139,7 @@ static long poll_one(struct fiber *self, struct pollfd *p, int64_t ns)
 /* Results of the kernel's kind. */
 static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t ns)
 {
-    if (n == 1 && ns != 0 && fds[0].fd >= 0 && !(fds[0].events & POLLPRI))
+    if (n == 1 && ns != 0 && fds[0].fd >= 0 && waits_alone(&fds[0]))
         return poll_one(self, fds, ns);
     long r = poll_now(self, fds, n);
     if (r || ns == 0)

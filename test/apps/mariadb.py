@@ -119,7 +119,7 @@ def _named_lock(run):
     return answers, most[0], timed_out, said
 
 
-def _sysbench(run, server, workload, threads, seconds):
+def _sysbench(run, server, workload, threads, seconds, beside=""):
     base = ["sysbench", "--db-driver=mysql", "--mysql-socket=" + run.path("socket"), "--mysql-user=root",
             "--mysql-db=t", "--tables=1", "--table-size=10000"]
     with Watch(server.pid) as watch:
@@ -130,7 +130,7 @@ def _sysbench(run, server, workload, threads, seconds):
     p99 = re.search(r"99th percentile:\s+([\d.]+)", text)
     run.check(rate and float(rate[1]) > 0, f"{workload}, {threads} threads: no result: {text[-200:]}")
     if rate:
-        run.figures(f"{workload.replace('oltp_', '')}, {threads} threads", throughput=float(rate[1]),
+        run.figures(f"{workload.replace('oltp_', '')}, {threads} threads{beside}", throughput=float(rate[1]),
                     p99=float(p99[1]), memory=watch.kilobytes, threads=watch.threads)
 
 
@@ -141,9 +141,7 @@ def _idle(run, server, count):
         threads = int(idle[0].query("SHOW STATUS LIKE 'Threads_connected'")[0][1])
         run.check(threads >= count, f"only {threads} connections of {count}")
         if not run.quick:
-            _sysbench(run, server, "oltp_point_select", 64, 4)
-            name, found = run.loads.popitem()
-            run.loads[f"{name}, {count:,} idle"] = found
+            _sysbench(run, server, "oltp_point_select", 64, 4, f", {count:,} idle")
         wrong = [a for a in at_once(lambda c: c.query("SELECT 41 + 1"), idle, 8) if a != [["42"]]]
         run.check(not wrong, f"{len(wrong)} of {count} idle connections do not answer")
     finally:

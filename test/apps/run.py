@@ -33,7 +33,7 @@ import common
 
 RESULTS = os.path.join(HERE, "results.json")
 MODULES = ["mariadb", "apache", "threads", "compress", "servers", "runtimes", "tools", "shared", "refused",
-           "behaviour"]
+           "behaviour", "cxx"]
 
 
 class TooLong(Exception):
