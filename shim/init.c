@@ -132,6 +132,11 @@ static void do_not_inherit(char **env)
         *to = NULL;
 }
 
+static int bind_self(struct fiber *self)
+{
+    return thread_bind(self, false);
+}
+
 /* Only once, however often the library is named in LD_PRELOAD or found by a second path. */
 __attribute__((constructor(101))) static void init(int argc, char **argv, char **env)
 {
@@ -154,6 +159,7 @@ __attribute__((constructor(101))) static void init(int argc, char **argv, char *
     sync_real.cond_signal = real.pthread_cond_signal;
     sync_real.block = handoff_move_enter;
     sync_real.unblock = handoff_leave;
+    sync_real.bind = bind_self;
     signal_init(real.sigaction);
     runtime_init();
     runtime_before_threads = deep_start;

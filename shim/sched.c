@@ -12,7 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include "arch/syscall.h"
-#include "sync/waitq.h"
+#include "sync/sync.h"
 
 #ifndef IORING_SETUP_SINGLE_ISSUER
 #define IORING_SETUP_SINGLE_ISSUER (1u << 12)
@@ -300,9 +300,19 @@ EXPORT int pthread_getaffinity_np(pthread_t thread, size_t size, cpu_set_t *set)
     return (int)-fill_mask(thread_ask(f, perform, &q), set, size);
 }
 
+/* The calling thread, at the ceiling of a mutex that it holds. Of others that is not looked at. */
+static bool at_ceiling(pthread_t thread, int *policy, int *priority)
+{
+    return fiber_self && fiber_self->ceilings && thread == pthread_self() &&
+           ceiling_has(fiber_self, policy, priority);
+}
+
 EXPORT int pthread_setschedparam(pthread_t thread, int policy, const struct sched_param *param)
 {
     struct fiber *f = fiber_ours(thread);
+    int policy_now, priority;
+    if (at_ceiling(thread, &policy_now, &priority))
+        return -ceiling_base(fiber_self, policy, param->sched_priority);
     if (!f)
         return REAL(pthread_setschedparam)(thread, policy, param);
     struct request q = { .nr = SYS_sched_setscheduler, .a = { 0, policy, (long)param } };
@@ -312,6 +322,9 @@ EXPORT int pthread_setschedparam(pthread_t thread, int policy, const struct sche
 EXPORT int pthread_setschedprio(pthread_t thread, int priority)
 {
     struct fiber *f = fiber_ours(thread);
+    int policy, before;
+    if (at_ceiling(thread, &policy, &before))
+        return -ceiling_base(fiber_self, policy, priority);
     if (!f)
         return REAL(pthread_setschedprio)(thread, priority);
     struct sched_param param = { .sched_priority = priority };
@@ -322,6 +335,8 @@ EXPORT int pthread_setschedprio(pthread_t thread, int priority)
 EXPORT int pthread_getschedparam(pthread_t thread, int *policy, struct sched_param *param)
 {
     struct fiber *f = fiber_ours(thread);
+    if (at_ceiling(thread, policy, &param->sched_priority))
+        return 0;
     if (!f)
         return REAL(pthread_getschedparam)(thread, policy, param);
     struct request q = { .nr = SYS_sched_getscheduler };

@@ -17,15 +17,14 @@
 
 /* ---- mutex ---- */
 
-/* Inheritance needs no doing while threads share their kernel threads. In shared memory it would be the
- * kernel's protocol, with tids that fibers do not have: such a mutex is made without it, so that both sides
- * of it agree. */
+/* A robust mutex with inheritance would be on the kernel's list of kernel threads. It is made without, so
+ * that both sides of it agree. */
 EXPORT int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
 {
     int err = REAL(pthread_mutex_init)(mutex, attr);
     struct mutex *m = (struct mutex *)mutex;
     if (!err && runtime_mode != RUNTIME_DIRECT && (m->kind & MUTEX_INHERIT) &&
-        (m->kind & MUTEX_SHARED))
+        (m->kind & MUTEX_ROBUST))
         m->kind &= ~MUTEX_INHERIT;
     return err;
 }
@@ -76,7 +75,7 @@ EXPORT int pthread_mutex_destroy(pthread_mutex_t *mutex)
         held &= 3; /* above is the ceiling */
     if ((held || __atomic_load_n(&m->users, __ATOMIC_RELAXED)) && !(m->kind & MUTEX_ROBUST))
         return EBUSY;
-    m->kind = -1 & ~(MUTEX_ROBUST | MUTEX_PROTECT |
+    m->kind = -1 & ~(MUTEX_ROBUST | MUTEX_INHERIT | MUTEX_PROTECT |
                      MUTEX_SHARED); /* further use is an error of the program */
     return 0;
 }

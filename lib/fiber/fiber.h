@@ -114,6 +114,7 @@ struct fiber {
     bool apart; /* bound: what it creates takes after its kernel thread */
     struct fiber *joiner;
     uint32_t robust;           /* robust mutexes that it holds: lib/sync */
+    uint32_t inherits;         /* mutexes with priority inheritance that it holds: lib/sync */
     struct ceilings *ceilings; /* of mutexes that it holds: lib/sync; mostly NULL */
 
     /* The kernel thread of its own, NULL for most. Set under lock while not ended; FIBER_BOUND

@@ -103,6 +103,27 @@ static int change(struct fiber *self, int from, int to)
     return 0;
 }
 
+bool ceiling_has(struct fiber *self, int *policy, int *priority)
+{
+    struct ceilings *c = self->ceilings;
+    if (!c || c->highest == NONE)
+        return false;
+    *policy = c->policy;
+    *priority = c->base;
+    return true;
+}
+
+int ceiling_base(struct fiber *self, int policy, int priority)
+{
+    struct ceilings *c = self->ceilings;
+    long r = set_priority(self, policy, priority > c->highest ? priority : c->highest);
+    if (r < 0)
+        return (int)r;
+    c->policy = policy;
+    c->base = priority;
+    return 0;
+}
+
 static bool owned(struct mutex *m, struct fiber *self)
 {
     if (m->kind & MUTEX_SHARED)

@@ -8,7 +8,7 @@
  * become 0 or has been handed over, so it may be freed by the next owner.
  *
  * A process-shared mutex follows the same protocol as glibc's, which has no hand-over, and waits in the
- * kernel (shared.c). Robust mutexes: robust.c; with a priority ceiling: ceiling.c. */
+ * kernel (shared.c). Robust mutexes: robust.c; with a priority ceiling: ceiling.c; with inheritance: inherit.c. */
 #include "sync/sync.h"
 
 #include <errno.h>
@@ -103,6 +103,8 @@ int mutex_lock_slow(struct mutex *m, uint64_t deadline)
         return robust_lock(m, deadline, false);
     if (m->kind & MUTEX_PROTECT)
         return ceiling_lock(m, deadline, false);
+    if (m->kind & MUTEX_INHERIT)
+        return inherit_lock(m, deadline, false);
     struct fiber *self = fiber_current();
     switch (m->kind & MUTEX_TYPE) {
     case PTHREAD_MUTEX_RECURSIVE:
@@ -130,6 +132,8 @@ int mutex_trylock(struct mutex *m)
         return robust_lock(m, 0, true);
     if (m->kind & MUTEX_PROTECT)
         return ceiling_lock(m, 0, true);
+    if (m->kind & MUTEX_INHERIT)
+        return inherit_lock(m, 0, true);
     struct fiber *self = fiber_current();
     if ((m->kind & MUTEX_TYPE) == PTHREAD_MUTEX_RECURSIVE && owned(m, self)) {
         if (m->count + 1 == 0)
@@ -176,6 +180,8 @@ int mutex_unlock_slow(struct mutex *m)
         return robust_unlock(m);
     if (m->kind & MUTEX_PROTECT)
         return ceiling_unlock(m);
+    if (m->kind & MUTEX_INHERIT)
+        return inherit_unlock(m);
     int type = m->kind & MUTEX_TYPE;
     if (type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK) {
         if (!owned(m, fiber_current()) || !load_relaxed(&m->lock))

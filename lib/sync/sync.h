@@ -66,8 +66,8 @@ struct mutex {
 #define MUTEX_INHERIT 32 /* priority inheritance */
 #define MUTEX_PROTECT 64 /* priority ceiling */
 #define MUTEX_SHARED  128
-/* Ignoring elision and inheritance. */
-#define MUTEX_NOT_NORMAL (MUTEX_TYPE | MUTEX_ROBUST | MUTEX_PROTECT | MUTEX_SHARED)
+/* Ignoring elision. */
+#define MUTEX_NOT_NORMAL (MUTEX_TYPE | MUTEX_ROBUST | MUTEX_INHERIT | MUTEX_PROTECT | MUTEX_SHARED)
 
 int mutex_lock_slow(struct mutex *m, uint64_t deadline);
 int mutex_unlock_slow(struct mutex *m);
@@ -103,11 +103,19 @@ int robust_consistent(struct mutex *m);
 void robust_end(struct fiber *self);
 void robust_after_fork(struct fiber *self);
 
+/* With priority inheritance: inherit.c. */
+int inherit_lock(struct mutex *m, uint64_t deadline, bool trying);
+int inherit_unlock(struct mutex *m);
+
 /* With a priority ceiling: ceiling.c. */
 int ceiling_lock(struct mutex *m, uint64_t deadline, bool trying);
 int ceiling_unlock(struct mutex *m);
 /* pthread_mutex_setprioceiling(3). */
 int ceiling_set(struct mutex *m, int ceiling, int *old);
+/* Whether the calling thread holds such mutexes; and what it has without them. */
+bool ceiling_has(struct fiber *self, int *policy, int *priority);
+/* That changes: the kernel thread gets it when it holds none any more, if it is less. */
+int ceiling_base(struct fiber *self, int policy, int priority);
 void ceiling_end(struct fiber *self);
 
 /* ---- condition variable: pthread_cond_wait(3) ---- */

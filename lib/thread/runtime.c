@@ -115,6 +115,8 @@ void runtime_activate(void)
     struct fiber *self = fiber_current();
     if (options.debug_fail == FAIL_LAYOUT)
         why = "libc's thread layout was not recognised (simulated)";
+    if (self->inherits && load_relaxed(&self->flags) & FIBER_MAIN)
+        why = "the first thread holds a mutex with priority inheritance";
     if (why && *why) {
         stay_direct(why);
         return;
@@ -165,6 +167,7 @@ void runtime_activate(void)
 
 void runtime_after_fork(struct fiber *self)
 {
+    self->inherits = 0; /* they are the parent's thread's */
     if (runtime_mode == RUNTIME_DIRECT) {
         self->tid = (uint32_t)sys_call(SYS_gettid);
         sync_after_fork(self);

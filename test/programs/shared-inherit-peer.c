@@ -1,0 +1,129 @@
+/*
+ * A process-shared mutex of each type with priority inheritance, where the kernel looks at the owner's tid,
+ * between threads of two processes, of which the second has nothing preloaded.
+ */
+#include "check.h"
+
+#include "peer.h"
+
+enum { THREADS = 6, ROUNDS = 3000 };
+
+static const int types[] = { PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE,
+                             PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP };
+
+static struct shared {
+    pthread_mutex_t mutex[4];
+    long count[4];
+    int done, held, tried;
+} * s;
+
+static void *body(void *argument)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        int k = i % 4;
+
+        OK(pthread_mutex_lock(&s->mutex[k]));
+        if (types[k] == PTHREAD_MUTEX_RECURSIVE) {
+            OK(pthread_mutex_lock(&s->mutex[k]));
+        } else if (types[k] == PTHREAD_MUTEX_ERRORCHECK) {
+            CHECK_EQ(pthread_mutex_lock(&s->mutex[k]), EDEADLK);
+        }
+        long seen = s->count[k];
+        if (i % 64 == 0) {
+            sched_yield();
+        }
+        s->count[k] = seen + 1;
+        if (types[k] == PTHREAD_MUTEX_RECURSIVE) {
+            OK(pthread_mutex_unlock(&s->mutex[k]));
+        }
+        OK(pthread_mutex_unlock(&s->mutex[k]));
+    }
+    return argument;
+}
+
+static void run(void)
+{
+    pthread_t threads[THREADS];
+
+    for (int i = 0; i < THREADS; i++) {
+        threads[i] = start(body, NULL);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        finish(threads[i]);
+    }
+    __atomic_add_fetch(&s->done, 1, __ATOMIC_SEQ_CST);
+    await(&s->done, 2);
+}
+
+/* The mutexes are held by the other process. */
+static void *knock(void *argument)
+{
+    for (int k = 0; k < 4; k++) {
+        struct timespec t = from_now(CLOCK_MONOTONIC, 20);
+
+        CHECK_EQ(pthread_mutex_trylock(&s->mutex[k]), EBUSY);
+        CHECK_EQ(pthread_mutex_clocklock(&s->mutex[k], CLOCK_MONOTONIC, &t), ETIMEDOUT);
+        CHECK(reached(CLOCK_MONOTONIC, t));
+        t = from_now(CLOCK_REALTIME, 20);
+        CHECK_EQ(pthread_mutex_timedlock(&s->mutex[k], &t), ETIMEDOUT);
+        if (types[k] == PTHREAD_MUTEX_RECURSIVE || types[k] == PTHREAD_MUTEX_ERRORCHECK) {
+            CHECK_EQ(pthread_mutex_unlock(&s->mutex[k]), EPERM);
+        }
+    }
+    return argument;
+}
+
+static void hold(void)
+{
+    for (int k = 0; k < 4; k++) {
+        OK(pthread_mutex_lock(&s->mutex[k]));
+    }
+}
+
+static void release(void)
+{
+    for (int k = 0; k < 4; k++) {
+        OK(pthread_mutex_unlock(&s->mutex[k]));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    watchdog();
+    if (argc > 1) {
+        s = shared_memory();
+        run();
+        hold();
+        tell(&s->held, 1);
+        await(&s->tried, 1);
+        release();
+        await(&s->held, 2);
+        finish(start(knock, NULL));
+        return 0;
+    }
+    s = make_shared_memory();
+    for (int k = 0; k < 4; k++) {
+        pthread_mutexattr_t attr;
+
+        OK(pthread_mutexattr_init(&attr));
+        OK(pthread_mutexattr_settype(&attr, types[k]));
+        OK(pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED));
+        OK(pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT));
+        OK(pthread_mutex_init(&s->mutex[k], &attr));
+    }
+    pid_t child = peer("peer");
+    run();
+    await(&s->held, 1);
+    finish(start(knock, NULL));
+    tell(&s->tried, 1);
+    hold();
+    tell(&s->held, 2);
+    CHECK_EQ(reap(child), 0);
+    release();
+    for (int k = 0; k < 4; k++) {
+        CHECK_EQ(s->count[k], 2 * THREADS * ROUNDS / 4);
+        OK(pthread_mutex_destroy(&s->mutex[k]));
+    }
+    return 0;
+}
