@@ -8,6 +8,7 @@
 #   make check-table  which tests notice when a function is not ours? ROWS='pthread_*' for a part
 #   make apps       servers, tools and runtimes from packages, natively and under raddle, with figures;
 #                   apps-quick: the checks only. APPS='--only mariadb' for a part
+#   make chaos      every test program under random schedules; SEEDS=1-30, prints what failed with which
 #   make asan tsan  the unit tests under a sanitizer, in build-asan and build-tsan
 #   make install    PREFIX=/usr/local, DESTDIR=
 
@@ -17,7 +18,7 @@ MESON  ?= meson
 SETUP  := $(MESON) setup --prefix $(PREFIX)
 
 .PHONY: all build check conformance demo bench apps apps-quick asan tsan format format-check tidy check-layers \
-        check-table install clean doctor-deps
+        check-table chaos install clean doctor-deps
 
 all: build
 
@@ -95,6 +96,10 @@ check-layers: build
 # Long: some hundred copies of the library, each without one function. ROWS='pthread_* sem_*' for a part.
 check-table: build
 	@scripts/check-table --build $(BUILD) $(ROWS)
+
+SEEDS ?= 1-30
+chaos: build
+	@python3 test/chaos.py --seeds $(SEEDS) --all $(BUILD)/test/programs $(BUILD)/libraddle.so
 
 # Setting the prefix again is free when it has not changed, and rebuilds what knows it
 # (the launcher) when it has.

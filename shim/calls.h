@@ -78,7 +78,12 @@ extern _Atomic uint64_t call_passed[CALL_COUNT];
 static inline struct fiber *fiber_here(void)
 {
     struct fiber *f = fiber_self;
-    return likely(f && !(load_relaxed(&f->flags) & FIBER_DIRECT)) ? f : NULL;
+    if (unlikely(!f || load_relaxed(&f->flags) & (FIBER_DIRECT | FIBER_CHAOS))) {
+        if (!f || load_relaxed(&f->flags) & FIBER_DIRECT)
+            return NULL;
+        chaos_call(f);
+    }
+    return f;
 }
 
 /* The fiber of ours that thread names, or NULL. */

@@ -21,6 +21,22 @@ EXPORT pid_t fork(void)
     return pid;
 }
 
+/* No atfork handlers, which is why signal handlers may call it; and so may the child call nothing but what
+ * those may: all of it goes to libc, as our parent's workers and rings are not there. */
+EXPORT pid_t _Fork(void)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(_Fork)();
+    handoff_enter(self);
+    pid_t pid = REAL(_Fork)();
+    if (pid == 0)
+        atomic_fetch_or_explicit(&self->flags, FIBER_VFORK, memory_order_relaxed);
+    else
+        handoff_leave(self);
+    return pid;
+}
+
 /* Called by the vfork stub before and, in the parent, after the child has gone its way. */
 void vfork_enter(void);
 long vfork_leave(long result);

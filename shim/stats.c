@@ -35,6 +35,14 @@ void stats_print(void)
              load_relaxed(&sched.handoffs), load_relaxed(&sched.rescues));
     log_line("preemptions %lu, put off %lu", load_relaxed(&sched.preempts),
              load_relaxed(&sched.preempts_put_off));
+    if (chaos_on)
+        log_line("chaos: yields %lu, migrations %lu, to the end %lu, delays %lu, wake-ups %lu, "
+                 "polls %lu, "
+                 "stops %lu, procs taken %lu",
+                 load_relaxed(&chaos_done[CHAOS_YIELD]), load_relaxed(&chaos_done[CHAOS_MIGRATE]),
+                 load_relaxed(&chaos_done[CHAOS_HOG]), load_relaxed(&chaos_done[CHAOS_DELAY]),
+                 load_relaxed(&chaos_done[CHAOS_WAKE]), load_relaxed(&chaos_done[CHAOS_POLL]),
+                 load_relaxed(&chaos_done[CHAOS_PREEMPT]), load_relaxed(&chaos_done[CHAOS_TAKE]));
     log_line("moves to a ringless thread %lu, readied from outside %lu", load_relaxed(&sched.moves),
              load_relaxed(&sched.foreign_readies));
     log_line("workers %u, at most %u", load_relaxed(&sched.nworkers),

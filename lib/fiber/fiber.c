@@ -23,6 +23,7 @@ __thread struct fiber *fiber_self __attribute__((tls_model("initial-exec")));
 
 _Atomic uint64_t fiber_created;
 _Atomic uint32_t fiber_live, fiber_most;
+uint32_t fiber_flags, fiber_attention;
 
 static struct {
     struct lock lock;
@@ -161,9 +162,10 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     f->sp = arch_stack_init(f->stack.top, entry);
     f->worker = NULL;
     f->next = NULL;
-    store_relaxed(&f->flags, 0);
+    store_relaxed(&f->flags, fiber_flags);
     store_relaxed(&f->in_syscall, 0);
-    store_relaxed(&f->attention, load_relaxed(&f->notes) ? ATTENTION_SIGNAL : 0);
+    store_relaxed(&f->attention,
+                  (load_relaxed(&f->notes) ? ATTENTION_SIGNAL : 0) | fiber_attention);
     f->no_cancel = false;
     store_relaxed(&f->pending, 0);
     f->handler_sp = 0;

@@ -62,6 +62,7 @@ enum park_reason {
 #define FIBER_FOREIGN 4u  /* a thread that somebody else made; its struct dies with it */
 #define FIBER_BOUND   8u  /* a thread of ours on its own kernel thread, for good */
 #define FIBER_VFORK   16u /* this memory is borrowed by a vfork child: every call goes to libc */
+#define FIBER_CHAOS   32u /* calls look for trouble first: sched/chaos.c */
 /* Calls of such a fiber go to libc and block the kernel thread. */
 #define FIBER_DIRECT (FIBER_KERNEL | FIBER_VFORK)
 
@@ -75,6 +76,7 @@ struct note;
 #define ATTENTION_PREEMPT 8u  /* its slice is over: sched/preempt.c */
 #define ATTENTION_MOVE    16u /* it has a carrier and is to move there */
 #define ATTENTION_ACCOUNT 32u /* its CPU time is counted: stays set (sched/account.c) */
+#define ATTENTION_CHAOS   64u /* always set, or never: sched/chaos.c */
 
 /* Bits of kernel_word. */
 #define KERNEL_READY 1u /* the park is over */
@@ -179,6 +181,9 @@ void fiber_free(struct fiber *f);
 void fiber_init(size_t default_stack, size_t default_guard, uint32_t max_fibers);
 void fiber_set_default_stack(size_t size, size_t guard);
 void fiber_default_stack(size_t *size, size_t *guard);
+
+/* What fibers begin with. */
+extern uint32_t fiber_flags, fiber_attention;
 
 /* Statistics. */
 extern _Atomic uint64_t fiber_created;

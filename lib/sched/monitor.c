@@ -366,6 +366,8 @@ static void look_at_workers(void)
     for (struct worker *w = load_acquire(&sched.workers); w; w = w->all) {
         if (unlikely(load_relaxed(&names)) && !w->carrier)
             show_name(w);
+        if (unlikely(chaos_on))
+            chaos_look(w);
         struct fiber *f = load_relaxed(&w->cur);
         if (w->carrier) {
             if (unlikely(f && load_relaxed(&w->signals)))
@@ -440,7 +442,7 @@ static void *monitor_main(void *arg)
         uint64_t max = half_idle ? LOOK_MAX_HALF_IDLE : LOOK_MAX;
         if (max > monitor.look_within)
             max = monitor.look_within;
-        delay = did ? LOOK_MIN : delay * 2;
+        delay = did || chaos_on ? LOOK_MIN : delay * 2;
         if (delay > max)
             delay = max;
     }

@@ -99,7 +99,7 @@ void runtime_leave_direct(struct fiber *self)
 }
 
 /* The fiber is about to let others on its worker. */
-static void before_others(struct fiber *self)
+void fiber_before_others(struct fiber *self)
 {
     if (load_relaxed(&self->flags) & FIBER_DIRECT)
         return;
@@ -136,7 +136,7 @@ void fiber_park_until(struct fiber *self, enum park_reason reason, const void *o
     self->park_reason = (uint8_t)reason;
     self->park_object = object;
     if (unlikely(load_relaxed(&self->attention) & (ATTENTION_HANDLER | ATTENTION_ACCOUNT)))
-        before_others(self);
+        fiber_before_others(self);
     if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT)) {
         if (post)
             post(NULL, arg);
@@ -314,7 +314,7 @@ void fiber_yield(struct fiber *self)
         return;
     }
     if (unlikely(load_relaxed(&self->attention) & (ATTENTION_HANDLER | ATTENTION_ACCOUNT)))
-        before_others(self);
+        fiber_before_others(self);
     struct proc *p = w->proc;
     struct fiber *next = next_local(p);
     if (next || !runq_empty(&p->runq)) { /* next is NULL when it is time for the scheduler */
@@ -356,12 +356,12 @@ _Noreturn void fiber_switch_away(struct fiber *self, struct fiber *next,
 }
 
 /* The proc was taken away while the fiber ran the program's code (or the attempt is under way). */
-struct worker *runtime_enter_slow(struct fiber *self)
+static struct worker *wait_turn(struct fiber *self)
 {
     struct worker *w = self->worker;
     lock_acquire(&w->retake_lock); /* waits for the monitor's decision */
     bool taken = w->proc == NULL;
-    store_relaxed(&w->retake, 0);
+    store_relaxed(&w->retake, chaos_on);
     lock_release(&w->retake_lock);
     if (!taken)
         return w;
@@ -379,5 +379,14 @@ struct worker *runtime_enter_slow(struct fiber *self)
     /* Every proc is busy: queue up like everybody else. The worker becomes a spare, or goes back to
      * its own loop if it only runs blocking calls. */
     switch_from(self, NULL, requeue_global, self);
+    return self->worker;
+}
+
+struct worker *runtime_enter_slow(struct fiber *self)
+{
+    struct worker *w = wait_turn(self);
+    if (likely(!chaos_on))
+        return w;
+    chaos_inside(self);
     return self->worker;
 }

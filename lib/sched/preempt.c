@@ -37,6 +37,7 @@
 #include "libc/tcb.h"
 
 #define TICK        (4 * NSEC_PER_MSEC)
+#define CHAOS_SLICE TICK
 #define SMALL_STACK (64u * 1024) /* of the program's own: no frames of ours on it */
 
 /* worker->preempt: the tick of the proc at which it was asked for, so that a late signal finds out
@@ -51,6 +52,8 @@ void preempt_start(void)
 {
     preempt_slice = options.debug_slice_us ? (uint64_t)options.debug_slice_us * NSEC_PER_USEC
                                            : (uint64_t)options.slice_ms * NSEC_PER_MSEC;
+    if (chaos_on && preempt_slice > CHAOS_SLICE)
+        preempt_slice = CHAOS_SLICE;
     if (!libc_text_find())
         preempt_slice = 0;
 }
@@ -151,6 +154,8 @@ bool preempt_here(struct fiber *self, struct worker *w, void *context)
     add_relaxed(&sched.preempts, 1);
     if (unlikely(load_relaxed(&w->retake))) {
         runtime_enter_slow(self); /* waits for its turn if the proc is gone */
+        if (unlikely(chaos_on))
+            fiber_reschedule(self, requeue_hog);
     } else {
         w->proc->hog_at = timer_now();
         fiber_reschedule(self, requeue_hog);

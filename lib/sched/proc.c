@@ -143,7 +143,7 @@ struct proc *proc_retake(struct worker *w)
         store_seq(&w->retake, 1);
         sched_barrier();
         if (load_acquire(&w->in_runtime) || w->proc != p) {
-            store_relaxed(&w->retake, 0);
+            store_relaxed(&w->retake, chaos_on);
         } else {
             w->proc = NULL;
             store_relaxed(&p->worker, NULL);

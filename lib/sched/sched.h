@@ -90,7 +90,8 @@ struct worker {
     uint64_t seen_cpu;
     int timer;
     int8_t timer_state;
-    bool hog; /* its proc was taken because its fiber computes */
+    bool hog;       /* its proc was taken because its fiber computes */
+    uint64_t chaos; /* chaos.c: state of its generator */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct sched {
@@ -356,7 +357,33 @@ static inline void worker_run_post(struct worker *w)
     }
 }
 
+/* ---- chaos (chaos.c) ---- */
+extern bool chaos_on;
+enum chaos_kind {
+    CHAOS_YIELD,
+    CHAOS_MIGRATE,
+    CHAOS_HOG,
+    CHAOS_DELAY,
+    CHAOS_WAKE,
+    CHAOS_POLL,
+    CHAOS_PREEMPT,
+    CHAOS_TAKE,
+    CHAOS_KINDS
+};
+extern _Atomic uint64_t chaos_done[CHAOS_KINDS];
+/* Before the first fiber is made. */
+void chaos_start(void);
+/* On the fiber, outside the runtime, at the entry of a call. */
+void chaos_call(struct fiber *self);
+
 /* ---- inside the room ---- */
+uint64_t chaos_seed(uint32_t id);
+/* Inside the runtime with a proc, just entered. */
+void chaos_inside(struct fiber *self);
+/* Outside, just left. */
+void chaos_leaving(struct fiber *self);
+/* The monitor. */
+void chaos_look(struct worker *w);
 void sched_release_lock(struct worker *w, void *lock); /* a ready-made post action */
 void schedule(struct worker *w) __attribute__((noreturn));
 void sched_wake_one(void);
@@ -374,6 +401,8 @@ void worker_set_alt(struct fiber *self);
 bool worker_in_handler(struct fiber *self, uintptr_t sp);
 /* Lets others run: the calling fiber, inside the runtime, goes where post puts it. */
 void fiber_reschedule(struct fiber *self, void (*post)(struct worker *, void *));
+/* Does before that what a park does. */
+void fiber_before_others(struct fiber *self);
 void sched_barrier(void);
 /* count: asked again by the monitor while the program runs, NULL: the number is fixed. */
 int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber,

@@ -26,9 +26,11 @@ struct worker *worker_make(void)
     if (w == MAP_FAILED)
         return NULL;
     store_relaxed(&w->in_runtime, 1); /* a scheduler stack is inside the runtime */
+    store_relaxed(&w->retake, chaos_on);
     lock_acquire(&sched.lock);
     w->id = sched.next_worker_id++;
     w->random = w->id * 2654435761u + 1;
+    w->chaos = chaos_seed(w->id);
     lock_release(&sched.lock);
     return w;
 }
@@ -91,6 +93,8 @@ void worker_drop_alt(struct worker *w)
  * call: the notes about w are made before each. */
 void worker_take_signals(struct fiber *self)
 {
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_CHAOS))
+        chaos_leaving(self);
     struct worker *w = self->worker;
     if (unlikely(load_relaxed(&w->signals))) {
         store_relaxed(&w->in_runtime, 1); /* wakes fibers, but needs no proc: no runtime_enter */

@@ -143,6 +143,7 @@ void runtime_activate(void)
     /* Only the process's first thread can become worker 0; if another one activates us, it and the
      * first one stay kernel threads. */
     bool first = load_relaxed(&self->flags) & FIBER_MAIN;
+    chaos_start();
     int err = options.debug_fail == FAIL_ACTIVATE ? -ENOMEM : choose_poller();
     if (!err && runtime_before_threads)
         runtime_before_threads();
@@ -160,8 +161,11 @@ void runtime_activate(void)
     carrier_init();
     tcb_wrap_setxid(main_fiber.tp, tcb_cancelhandling());
     sys_call(SYS_prctl, PR_GET_NAME, main_fiber.name);
-    if (first)
+    if (first) {
+        atomic_fetch_or_explicit(&self->attention, fiber_attention, memory_order_relaxed);
+        atomic_fetch_or_explicit(&self->flags, fiber_flags, memory_order_relaxed);
         atomic_fetch_and_explicit(&self->flags, ~FIBER_KERNEL, memory_order_relaxed);
+    }
     runtime_mode = RUNTIME_ACTIVE;
 }
 

