@@ -53,6 +53,12 @@ int main(int argc, char **argv)
 """
 
 
+def _usual_signals():
+    """Whoever starts us in the background may have had them ignored, and children inherit that."""
+    for number in signal.SIGINT, signal.SIGQUIT, signal.SIGHUP:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _program(run):
     run.write("p.c", PROGRAM)
     run.output(["gcc", "-w", "-O1", run.path("p.c"), "-o", run.path("p"), "-pthread"], under=False)
@@ -69,7 +75,7 @@ def endings(run):
     for what, number in (("handler", signal.SIGTERM), ("", signal.SIGTERM), ("", signal.SIGINT), ("", signal.SIGHUP),
                          ("", signal.SIGKILL), ("", signal.SIGQUIT)):
         child = subprocess.Popen([program, what], env=run.environment(), stdin=subprocess.DEVNULL, cwd=run.dir,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_usual_signals)
         ready = child.stdout.readline()
         child.send_signal(number)
         try:
