@@ -158,15 +158,29 @@ long cpu_clock_syscall(long nr, const long a[6]);
 int cpu_clock_sleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *left);
 /* tgkill(2) for a tid that is ours; -ENOSYS: it is the kernel's. */
 long signal_tid(uint32_t tid, int sig);
+/* System calls about signals, called by their number; -ENOSYS: not ours. */
+long signal_call(long nr, const long *args);
+/* shim/signal.c, for those. */
+long signal_mask_call(struct fiber *self, int how, const uint64_t *set, uint64_t *old);
+long signal_tid_info(uint32_t tid, const siginfo_t *info);
+long signal_wait_call(struct fiber *self, const void *set, siginfo_t *info,
+                      const struct timespec *timeout);
+void signal_suspend_call(struct fiber *self, const void *mask);
 
 /* A system call of the futex family (shim/futex.c). Result of the kernel's kind; -ENOSYS: not ours, the
  * kernel shall do it. */
 long futex_call(long nr, const long *args);
 
+/* A call failed with which a signal for the calling thread comes: if it is blocked, it stays pending for the
+ * fiber, not for the kernel thread. */
+void signal_of_call(int sig);
+
 /* Result of the kernel's kind to result of libc's kind. */
 static inline long set_errno(long r)
 {
     if (unlikely(r < 0)) {
+        if (r == -EPIPE || r == -EFBIG)
+            signal_of_call(r == -EPIPE ? SIGPIPE : SIGXFSZ);
         errno = (int)-r;
         return -1;
     }

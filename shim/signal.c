@@ -401,3 +401,52 @@ EXPORT int sigwait(const sigset_t *set, int *sig)
     *sig = (int)r;
     return 0;
 }
+
+/* ---- for the system calls by number (signal_raw.c) ---- */
+
+void signal_of_call(int sig)
+{
+    struct fiber *self = fiber_self;
+    if (self && !(load_relaxed(&self->flags) & FIBER_DIRECT))
+        signal_adopt(self, sig);
+}
+
+long signal_mask_call(struct fiber *self, int how, const uint64_t *set, uint64_t *old)
+{
+    sigset_t now, before;
+    if (set)
+        mask_to(&now, *set);
+    int err = change_mask(self, how, set ? &now : NULL, &before);
+    if (!err && old)
+        *old = mask_of(&before);
+    return -err;
+}
+
+long signal_tid_info(uint32_t tid, const siginfo_t *info)
+{
+    struct fiber *f = fiber_of_tid(tid);
+    if (!f && sched_main_fiber && sched_main_fiber->tid == tid)
+        f = sched_main_fiber;
+    uint32_t flags = f ? load_relaxed(&f->flags) : FIBER_KERNEL;
+    return flags & FIBER_BOUND || !(flags & FIBER_DIRECT) ? signal_send(f, info) : -ENOSYS;
+}
+
+/* No cancellation points, unlike libc's functions. */
+long signal_wait_call(struct fiber *self, const void *set, siginfo_t *info,
+                      const struct timespec *timeout)
+{
+    siginfo_t own;
+    bool outer = self->no_cancel;
+    self->no_cancel = true;
+    long r = wait_for(self, set, info ? info : &own, timeout);
+    self->no_cancel = outer;
+    return r;
+}
+
+void signal_suspend_call(struct fiber *self, const void *mask)
+{
+    bool outer = self->no_cancel;
+    self->no_cancel = true;
+    suspend(self, mask);
+    self->no_cancel = outer;
+}

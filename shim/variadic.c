@@ -23,6 +23,8 @@ EXPORT long syscall(long nr, ...)
     struct fiber *self = fiber_here();
     if (runtime_mode != RUNTIME_DIRECT) {
         long r = futex_call(nr, a);
+        if (r == -ENOSYS)
+            r = signal_call(nr, a);
         if (r != -ENOSYS)
             return set_errno(r);
     }
@@ -36,12 +38,6 @@ EXPORT long syscall(long nr, ...)
     }
     if (!self)
         return set_errno(arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
-    if (nr == SYS_tgkill || nr == SYS_tkill) {
-        long r = nr == SYS_tkill ? signal_tid((uint32_t)a[0], (int)a[1])
-                                 : signal_tid((uint32_t)a[1], (int)a[2]);
-        if (r != -ENOSYS)
-            return set_errno(r);
-    }
     if (nr == SYS_sched_yield) {
         fiber_yield(self);
         return 0;

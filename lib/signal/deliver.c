@@ -32,6 +32,8 @@
 #include <errno.h>
 #include <link.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <ucontext.h>
 #include "arch/syscall.h"
 #include "signal/everyone.h"
@@ -47,7 +49,14 @@
 #define NOT_FOR_MAIN                                                                               \
     (SIGNAL_BIT(SIGPROF) | SIGNAL_BIT(SIGVTALRM) | SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(SIGXFSZ))
 
-static char kick_mark;
+static char kick_mark, raised_mark;
+
+/* Room in what the kernel keeps of a siginfo that has no meaning for signals which are sent: there a fiber
+ * marks what it raises on itself, which is for nobody else. */
+static const void **mark_of(siginfo_t *info)
+{
+    return (const void **)((char *)info + 40);
+}
 
 /* Of a fiber that has ended: what was for the process goes to somebody else, by way of w, or of another
  * if w is one that does not look. */
@@ -65,22 +74,35 @@ static void forward(struct worker *w, struct note *n)
     worker_look(w);
 }
 
+/* The kernel's order: faults, then the lowest number; within one number the order of arrival. */
+static bool goes_before(const struct note *a, const struct note *b)
+{
+    int x = a->info.si_signo, y = b->info.si_signo;
+    bool fault_x = FAULTS & SIGNAL_BIT(x), fault_y = FAULTS & SIGNAL_BIT(y);
+    if (x == y)
+        return a->sequence < b->sequence;
+    return fault_x == fault_y ? x < y : fault_x;
+}
+
 bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
 {
     if (!load_relaxed(&self->notes))
         return false;
-    struct note *found = NULL;
+    struct note *found = NULL, *all = note_take_all(&self->notes);
+    for (struct note *n = all; n; n = n->next)
+        if (n->tid == self->tid && (set & SIGNAL_BIT(n->info.si_signo)) &&
+            (!found || goes_before(n, found)))
+            found = n;
+    uint64_t bit = found ? SIGNAL_BIT(found->info.si_signo) : 0;
     bool more = false;
-    for (struct note *n = note_take_all(&self->notes), *next; n; n = next) {
-        uint64_t bit = SIGNAL_BIT(n->info.si_signo);
+    /* Before the others of its number are back: whoever sends one now sets the bit again. */
+    atomic_fetch_and_explicit(&self->pending, ~bit, memory_order_relaxed);
+    for (struct note *n = all, *next; n; n = next) {
         next = n->next;
         if (n->tid != self->tid) {
             forward(self->worker, n);
-        } else if (!found && (set & bit)) {
-            found = n;
-            atomic_fetch_and_explicit(&self->pending, ~bit, memory_order_relaxed);
-        } else {
-            more |= found && n->info.si_signo == found->info.si_signo;
+        } else if (n != found) {
+            more |= SIGNAL_BIT(n->info.si_signo) == bit;
             note_push(&self->notes, n);
         }
     }
@@ -88,7 +110,7 @@ bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
         return false;
     *info = found->info;
     if (more)
-        atomic_fetch_or_explicit(&self->pending, SIGNAL_BIT(info->si_signo), memory_order_relaxed);
+        atomic_fetch_or_explicit(&self->pending, bit, memory_order_relaxed);
     note_free(found);
     return true;
 }
@@ -227,18 +249,28 @@ static void drain(struct worker *w, struct fiber *cur)
 
 /* ---- on the fiber ---- */
 
-static void deliver(struct fiber *self)
+static void deliver_these(struct fiber *self, uint64_t set)
 {
     siginfo_t info;
+    long pid = sys_call(SYS_getpid), ktid = sys_call(SYS_gettid);
     for (;;) {
         atomic_fetch_and_explicit(&self->attention, ~ATTENTION_SIGNAL, memory_order_seq_cst);
         bool direct = load_relaxed(&self->flags) & FIBER_DIRECT; /* then the kernel has the mask */
-        if (!signal_take(self, direct ? ~0ull : ~self->sigmask, &info))
+        if (!direct)
+            ktid = self->worker->ktid;
+        /* No system call between the two: at its end another signal may run handlers here, out of turn. */
+        if (!signal_take(self, direct ? ~0ull : set, &info))
             return;
+        *mark_of(&info) = &raised_mark;
         /* The handler runs when this returns, if not everything is blocked here (monitor.c). */
-        sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid),
-                 direct ? sys_call(SYS_gettid) : self->worker->ktid, info.si_signo, &info);
+        sys_call(SYS_rt_tgsigqueueinfo, pid, ktid, info.si_signo, &info);
+        set = ~self->sigmask;
     }
+}
+
+static void deliver(struct fiber *self)
+{
+    deliver_these(self, ~self->sigmask);
 }
 
 /* The fiber runs no handler any more. What came to it for the process somebody else may take. */
@@ -371,14 +403,15 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
 }
 
 /* Puts a signal off. Async-signal-safe, takes no lock. */
-static void record(struct worker *w, struct fiber *self, siginfo_t *info, ucontext_t *uc)
+static void record(struct worker *w, struct fiber *self, siginfo_t *info, ucontext_t *uc,
+                   bool directed)
 {
     int sig = info->si_signo, flags;
     if (signal_handler_of(sig, &flags) && (flags & (int)SA_RESETHAND))
         signal_reinstall(sig); /* the kernel thinks that it has run */
     if (signal_is_kick(info)) {
         /* Its note is with the fiber, which may be on its way out already. */
-    } else if (self && info->si_code == SI_TKILL) {
+    } else if (self && directed) {
         struct note *n = note_make(info);
         if (n)
             note_for(self, n);
@@ -466,21 +499,22 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
         run_here(self, sig, info, uc);
         return;
     }
+    bool directed = info->si_code == SI_TKILL || *mark_of(info) == &raised_mark;
     if (inside || !may_interrupt(uc)) {
-        record(w, self, info, uc);
+        record(w, self, info, uc, directed);
         return;
     }
     if (load_relaxed(&w->signals))
         pass_on(w, self, NULL);
     if (signal_is_kick(info)) {
-        siginfo_t real;
-        if (signal_take(self, deliverable(self, bit) ? bit : 0, &real))
-            run_here(self, sig, &real, uc);
+        /* Behind what was raised before, and is pending for this kernel thread: the order must be kept. */
+        if (deliverable(self, bit) && load_relaxed(&self->notes))
+            deliver_these(self, ~self->sigmask | bit);
         return;
     }
     struct fiber *main_fiber = main_takes(bit);
     struct note *n;
-    if (info->si_code != SI_TKILL && !(bit & NOT_FOR_MAIN) && main_fiber && main_fiber != self &&
+    if (!directed && !(bit & NOT_FOR_MAIN) && main_fiber && main_fiber != self &&
         (n = note_make(info)))
         pass_on(w, self, n);
     else
@@ -519,6 +553,14 @@ static int send_to_carrier(struct fiber *f, const siginfo_t *info)
     return (int)r;
 }
 
+/* What the kernel counts itself comes on top: its own queues are mostly empty. */
+static bool too_many(void)
+{
+    struct rlimit limit;
+    return sys_call(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit) == 0 &&
+           note_count() >= limit.rlim_cur;
+}
+
 int signal_send(struct fiber *f, const siginfo_t *info)
 {
     struct fiber *self = fiber_self;
@@ -530,7 +572,7 @@ int signal_send(struct fiber *f, const siginfo_t *info)
     if (f == self && !(signal_mask(self) & SIGNAL_BIT(sig)))
         return (int)sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), self->worker->ktid, sig,
                              info);
-    struct note *n = note_make(info);
+    struct note *n = sig >= SIGRTMIN && too_many() ? NULL : note_make(info);
     if (!n)
         return -EAGAIN;
     if (f == self) {
@@ -548,6 +590,18 @@ int signal_send(struct fiber *f, const siginfo_t *info)
     else
         sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
     return 0;
+}
+
+void signal_adopt(struct fiber *self, int sig)
+{
+    uint64_t bit = SIGNAL_BIT(sig);
+    struct timespec now = { 0, 0 };
+    siginfo_t info;
+    if (!(self->sigmask & bit) || sys_call(SYS_rt_sigtimedwait, &bit, &info, &now, 8) != sig)
+        return;
+    struct note *n = note_make(&info);
+    if (n)
+        note_for(self, n);
 }
 
 bool signal_process(struct fiber *self, const siginfo_t *info)

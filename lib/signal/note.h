@@ -9,12 +9,15 @@ struct note {
     struct note *next;
     uint32_t tid; /* of the fiber it is for: a pooled fiber may find one of its past */
     bool process; /* was for the process */
+    uint32_t segment;
+    uint64_t sequence; /* the order in which they were made: lists lose it */
     siginfo_t info;
 };
 
 /* NULL: there are too many. */
 struct note *note_make(const siginfo_t *info);
 void note_free(struct note *n);
+uint32_t note_count(void);
 void note_push(_Atomic(struct note *) *list, struct note *n);
 /* Oldest first. */
 struct note *note_take_all(_Atomic(struct note *) *list);

@@ -45,7 +45,11 @@ bool signal_process(struct fiber *self, const siginfo_t *info);
 void signal_set_mask(struct fiber *self, uint64_t mask);
 uint64_t signal_mask(struct fiber *self);
 
-/* Takes the oldest pending signal of the set; false: none. */
+/* The kernel has made a signal pending for this kernel thread that was meant for the calling fiber, which
+ * blocks it: SIGPIPE and SIGXFSZ after a system call. */
+void signal_adopt(struct fiber *self, int sig);
+
+/* Takes the pending signal of the set that is next; false: none. */
 bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info);
 /* Whether info stands for a note that must be taken instead. */
 bool signal_is_kick(const siginfo_t *info);
