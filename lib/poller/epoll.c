@@ -43,10 +43,11 @@ struct fd_waiters {
     struct waiter *first;
 };
 
-/* What a worker took from the kernel and has not delivered yet. */
+/* What a worker took from the kernel and has not delivered yet: events[next] to events[count - 1]. */
 struct ring {
+    struct lock lock; /* for both, and for the events between them */
+    _Atomic int next, count;
     struct epoll_event events[EVENTS];
-    _Atomic int next, count; /* the worker's; the monitor reads them */
 };
 
 static struct {
@@ -151,16 +152,14 @@ static int deliver(struct proc *to, int fd, uint32_t events)
     return n;
 }
 
+/* Under the ring's lock. */
 static int deliver_some(struct ring *r, struct proc *to, int max)
 {
-    int n = 0;
-    while (load_relaxed(&r->next) < load_relaxed(&r->count) && n < max) {
-        int i = load_relaxed(&r->next);
-        struct epoll_event *e = &r->events[i];
-        store_relaxed(&r->next, i + 1);
-        if (e->data.fd != WAKE_FD)
-            n += deliver(to, e->data.fd, e->events);
-    }
+    int n = 0, i = load_relaxed(&r->next), count = load_relaxed(&r->count);
+    for (; i < count && n < max; i++)
+        if (r->events[i].data.fd != WAKE_FD)
+            n += deliver(to, r->events[i].data.fd, r->events[i].events);
+    store_relaxed(&r->next, i);
     return n;
 }
 
@@ -168,16 +167,19 @@ static int epoll_poll(struct worker *w, struct proc *to, int max, bool flush)
 {
     struct ring own, *r = w ? w->ring : &own;
     if (!w) {
+        lock_init(&own.lock);
         store_relaxed(&own.next, 0);
         store_relaxed(&own.count, 0);
     }
+    lock_acquire(&r->lock);
     int n = deliver_some(r, to, max);
     if (n < max && flush && load_relaxed(&r->next) == load_relaxed(&r->count) &&
         load_relaxed(&state.waiting)) {
-        store_relaxed(&r->next, 0);
         store_relaxed(&r->count, take(r->events, 0));
+        store_relaxed(&r->next, 0);
         n += deliver_some(r, to, w ? max - n : 1 << 20);
     }
+    lock_release(&r->lock);
     return n;
 }
 
@@ -195,13 +197,16 @@ static void epoll_sleep(struct worker *w, uint64_t deadline)
     if (cas_seq(&state.poller, &nobody, w)) {
         if (!load_seq(
                 &w->wake)) { /* partner: epoll_wake, which reads state.poller after setting it */
-            store_relaxed(&r->next, 0);
-            store_relaxed(&r->count, take(r->events, wait));
-            for (int i = 0; i < load_relaxed(&r->count); i++)
+            int n = take(r->events, wait); /* nothing is between next and count: nobody looks */
+            for (int i = 0; i < n; i++)
                 if (r->events[i].data.fd == WAKE_FD) {
                     uint64_t drained;
                     sys_call(SYS_read, state.wake_fd, &drained, sizeof drained);
                 }
+            lock_acquire(&r->lock);
+            store_relaxed(&r->next, 0);
+            store_relaxed(&r->count, n);
+            lock_release(&r->lock);
         }
         store_seq(&state.poller, NULL);
         return;
@@ -235,17 +240,24 @@ static int epoll_waiting(struct worker *w)
     return n;
 }
 
-/* It took events from the kernel, found a fiber to run before it came to deliver them, and that fiber
- * blocks in a system call. */
+/* A worker may have taken events from the kernel and found a fiber to run before it came to deliver
+ * them. If that fiber blocks or computes, the monitor delivers them, here: a signal to the worker could
+ * end a call of the program's early. */
 static bool epoll_stuck(struct worker *w)
 {
     struct ring *r = w->ring;
-    return r && load_relaxed(&r->next) < load_relaxed(&r->count);
+    if (!r || load_relaxed(&r->next) >= load_relaxed(&r->count) || !lock_try(&r->lock))
+        return false;
+    int n = deliver_some(r, NULL, EVENTS);
+    lock_release(&r->lock);
+    if (n)
+        sched_wake_one();
+    return false;
 }
 
 static void epoll_rescue(struct worker *w)
 {
-    deliver_some(w->ring, NULL, EVENTS); /* the monitor sees to it that somebody runs them */
+    (void)w;
 }
 
 static bool epoll_busy(struct worker *w)
