@@ -20,7 +20,6 @@
 #include "sched/sched.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <signal.h>
@@ -106,12 +105,8 @@ static bool thread_sleeps(uint32_t ktid)
 {
     char path[64], text[64];
     log_format(path, sizeof path, "/proc/self/task/%u/stat", ktid);
-    long fd = sys_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return true; /* no descriptor left, or no /proc: better a needless worker than a stuck proc */
-    long n = sys_call(SYS_read, fd, text, sizeof text - 1);
-    sys_call(SYS_close, fd);
-    text[n > 0 ? n : 0] = 0;
+    if (reader_slurp(path, text, sizeof text) < 0)
+        return true; /* no /proc: better a needless worker than a stuck proc */
     const char *state = strrchr(text, ')'); /* pid (name) state */
     return !state || state[1] == 0 || state[2] != 'R';
 }
@@ -244,11 +239,7 @@ static void show_name(struct worker *w)
         return;
     memcpy(w->shown, now, sizeof now);
     log_format(path, sizeof path, "/proc/self/task/%u/comm", w->ktid);
-    long fd = sys_call(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    sys_call(SYS_write, fd, now, strlen(now));
-    sys_call(SYS_close, fd);
+    reader_write(path, now, strlen(now));
 }
 
 /* Lone fiber in the next slot of a proc whose holder does not get to it. */
@@ -456,6 +447,7 @@ int monitor_start(void)
     monitor.pid = (uint32_t)sys_call(SYS_getpid);
     sys_call(SYS_prctl, PR_GET_NAME, monitor.process);
     preempt_start();
+    reader_start();
     sched.membarrier = sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ==
                        0;
 

@@ -413,6 +413,12 @@ void follow_look(uint64_t now);
 int worker_start(struct proc *p);
 struct worker *worker_make(void);
 int monitor_start(void);
+/* reader.c. The contents of a small file, ended by 0; the number of bytes or -errno. The monitor, and
+ * whoever activates the runtime before there is a monitor. */
+long reader_slurp(const char *path, char *buffer, size_t size);
+void reader_write(const char *path, char *text, size_t n);
+void reader_start(void);
+void reader_after_fork(void);
 void monitor_show_names(void);
 void monitor_kick(void);
 void share_start(void);

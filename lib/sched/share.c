@@ -17,7 +17,6 @@
  * to do and is not woken beyond the limit. */
 #include "sched/sched.h"
 
-#include <fcntl.h>
 #include "arch/syscall.h"
 #include "base/log.h"
 
@@ -43,17 +42,6 @@ void share_start(void)
     store_relaxed(&sched.proc_limit, sched.nprocs);
 }
 
-static bool slurp(const char *path, char *buf, size_t size)
-{
-    long fd = sys_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    long n = sys_call(SYS_read, fd, buf, size - 1);
-    sys_call(SYS_close, fd);
-    buf[n > 0 ? n : 0] = 0;
-    return n > 0;
-}
-
 static const char *number(const char *s, uint64_t *value)
 {
     while (*s && (*s < '0' || *s > '9'))
@@ -69,7 +57,7 @@ static bool add_times(uint32_t ktid, uint64_t *cpu, uint64_t *delay)
     char path[64], text[128];
     uint64_t a, b;
     log_format(path, sizeof path, "/proc/self/task/%u/schedstat", ktid);
-    if (!slurp(path, text, sizeof text))
+    if (reader_slurp(path, text, sizeof text) <= 0)
         return false;
     number(number(text, &a), &b);
     *cpu += a;
@@ -82,7 +70,7 @@ static uint64_t machine_idle(void)
 {
     char text[160];
     uint64_t value = 0;
-    if (slurp("/proc/stat", text, sizeof text)) {
+    if (reader_slurp("/proc/stat", text, sizeof text) > 0) {
         const char *s = text; /* cpu user nice system idle ... */
         for (int i = 0; i < 4; i++)
             s = number(s, &value);

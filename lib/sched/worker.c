@@ -408,5 +408,6 @@ void sched_after_fork(void)
     if (sched_poller)
         sched_poller->after_fork();
     account_after_fork();
+    reader_after_fork();
     memset(&sched, 0, sizeof sched);
 }

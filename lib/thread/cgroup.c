@@ -4,21 +4,8 @@
  * Runs at activation, on the program's stack, and then on the monitor's, with raw system calls into
  * local buffers.
  * Whatever cannot be read or parsed means "no limit". */
-#include <fcntl.h>
 #include <string.h>
-#include "arch/syscall.h"
 #include "thread/internal.h"
-
-static long slurp(const char *path, char *buf, size_t size)
-{
-    long fd = sys_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    long n = sys_call(SYS_read, fd, buf, size - 1);
-    sys_call(SYS_close, fd);
-    buf[n > 0 ? n : 0] = 0;
-    return n;
-}
 
 /* Digits at *s; false at anything else ("max", "-1"). */
 static bool number(const char **s, uint64_t *value)
@@ -61,13 +48,13 @@ static uint32_t walk(const char *root, const char *path, size_t len, bool v2)
         bool ok = false;
         join(file, sizeof file, root, path, len, v2 ? "/cpu.max" : "/cpu.cfs_quota_us");
         const char *s = text;
-        if (slurp(file, text, sizeof text) > 0 && number(&s, &quota)) {
+        if (reader_slurp(file, text, sizeof text) > 0 && number(&s, &quota)) {
             if (v2) {
                 ok = number(&s, &period);
             } else {
                 join(file, sizeof file, root, path, len, "/cpu.cfs_period_us");
                 s = text;
-                ok = slurp(file, text, sizeof text) > 0 && number(&s, &period);
+                ok = reader_slurp(file, text, sizeof text) > 0 && number(&s, &period);
             }
         }
         uint32_t n = ok ? cpus(quota, period) : 0;
@@ -88,7 +75,7 @@ uint32_t cgroup_cpus(void)
 uint32_t cgroup_cpus_in(const char *list, const char *v2, const char *v1)
 {
     char text[2048];
-    if (slurp(list, text, sizeof text) <= 0)
+    if (reader_slurp(list, text, sizeof text) <= 0)
         return 0;
     for (char *line = text; line && *line;) {
         char *end = strchr(line, '\n');
