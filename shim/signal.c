@@ -275,11 +275,28 @@ void mask_end(struct fiber *self, uint64_t before)
     signal_set_mask(self, before);
 }
 
+/* Between handoff_block_enter and its end, after an interruption: a fiber that is to have a kernel thread
+ * of its own goes there. True: it has, and the call is libc's. */
+static bool goes_to_carrier(struct fiber *self)
+{
+    if (likely(!(load_relaxed(&self->attention) & ATTENTION_MOVE)))
+        return false;
+    handoff_block_leave(self);
+    runtime_enter(self);
+    runtime_leave(self);
+    if (load_relaxed(&self->flags) & FIBER_DIRECT)
+        return true;
+    handoff_block_enter(self);
+    return false;
+}
+
 static int suspend(struct fiber *self, const sigset_t *mask)
 {
     uint64_t before;
     handoff_block_enter(self);
     do {
+        if (goes_to_carrier(self))
+            return REAL(sigsuspend)(mask);
         if (!mask_begin(self, mask, &before))
             sys_call(SYS_rt_sigsuspend, mask, 8);
         mask_end(self, before);
@@ -365,6 +382,11 @@ static long wait_for(struct fiber *self, const sigset_t *set, siginfo_t *info,
             break;
         if (r < 0)
             cancel_point(self); /* disabled: not to be told again */
+        if (goes_to_carrier(self)) {
+            self->sigwait = 0;
+            r = REAL(sigtimedwait)(set, info, end == TIMER_NEVER ? NULL : &left);
+            return r < 0 ? -errno : r;
+        }
     }
     self->sigwait = 0;
     handoff_block_leave(self);

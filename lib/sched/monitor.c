@@ -197,7 +197,10 @@ void sched_nudge(struct fiber *f)
     struct worker *w = *(struct worker *volatile *)&f->worker;
     if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime))
         return; /* it comes by itself */
-    if (load_relaxed(&f->in_syscall)) {
+    if (*(volatile uint64_t *)&f->sigwait || *(volatile bool *)&f->temporary_mask) {
+        /* It may wait for the very signal that its own thread is to get; it goes on by itself. */
+        sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+    } else if (load_relaxed(&f->in_syscall)) {
         struct proc *p = proc_retake(w); /* it looks at attention when it wants one again */
         if (p)
             handoff_proc(p);
