@@ -144,7 +144,7 @@ def record(found, args, where):
     for n in found:
         found[n]["machine"] = where
     with open(RESULTS, "w") as f:
-        json.dump({"rows": ordered}, f, indent=1, sort_keys=True)
+        json.dump({"rows": ordered}, f, indent=1)
         f.write("\n")
     subprocess.run([sys.executable, os.path.join(common.ROOT, "scripts", "compatibility")], check=True)
 
