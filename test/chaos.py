@@ -26,7 +26,7 @@ NOT = {
     "fork-locks",  # known: see test/programs/meson.build
     "preempt-loops", "preempt-spin",  # compare the progress of threads
     "sleep-order", "tls-dlopen-dynamic", "tls-dlopen-initial", "tls-dlopen-live",
-    "tls-dlopen-destructor",  # need an argument
+    "tls-dlopen-destructor", "atfork-dlclose", "dlopen-thread", "ordinary_user",  # need an argument
 }
 
 
