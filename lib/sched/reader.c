@@ -8,8 +8,8 @@
  * why the monitor cannot do this for itself. Where the kernel refuses (before Linux 5.9), it reads with
  * the program's table.
  *
- * One request at a time: the monitor's, or at activation, before there is a reader, the calling
- * thread's own. */
+ * One request at a time. Mostly the monitor asks, sometimes a thread that nudges another; at activation
+ * there is no reader yet and the caller reads for itself. */
 #include "sched/sched.h"
 
 #include <fcntl.h>
@@ -26,6 +26,7 @@ enum { IDLE, ASKED, ANSWERED };
 
 static struct {
     _Atomic uint32_t state;
+    _Atomic uint32_t held; /* by who asks */
     bool there;
     bool writes;
     const char *path;
@@ -72,14 +73,19 @@ static long ask(const char *path, char *buffer, size_t size, bool writes)
 {
     if (!reader.there)
         return do_file(path, buffer, size, writes);
+    while (xchg_acqrel(&reader.held, 1))
+        sys_call(SYS_futex, &reader.held, FUTEX_WAIT_PRIVATE, 1, NULL);
     reader.path = path;
     reader.buffer = buffer;
     reader.size = size;
     reader.writes = writes;
     tell(ASKED);
     wait_for(ANSWERED);
+    long n = reader.result;
     store_relaxed(&reader.state, IDLE);
-    return reader.result;
+    store_release(&reader.held, 0);
+    sys_call(SYS_futex, &reader.held, FUTEX_WAKE_PRIVATE, 1);
+    return n;
 }
 
 long reader_slurp(const char *path, char *buffer, size_t size)
@@ -97,6 +103,7 @@ void reader_write(const char *path, char *text, size_t n)
 void reader_after_fork(void)
 {
     reader.there = false;
+    store_relaxed(&reader.held, 0);
 }
 
 void reader_start(void)

@@ -5,7 +5,7 @@
 #include <signal.h>
 
 #define THREADS 6
-#define ROUNDS  40
+#define ROUNDS  8
 
 static sem_t posted;
 static int pipes[2];
