@@ -142,6 +142,8 @@ struct fiber {
     _Atomic uint64_t pending; /* numbers that notes has, or will have in a moment */
     uint64_t sigwait;         /* what it waits for in sigtimedwait */
     bool no_cancel;           /* in a call of libc's own that is no cancellation point */
+    uint64_t raised;          /* raised on itself, not arrived yet: see deliver.c */
+    uint64_t raised_info[6];  /* of the last one, as much of it as the kernel keeps */
     bool temporary_mask;      /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
 
     _Atomic uint32_t nopreempt; /* depth of raddle_nopreempt_begin */

@@ -249,6 +249,37 @@ static void drain(struct worker *w, struct fiber *cur)
 
 /* ---- on the fiber ---- */
 
+/* A kick of this number may be pending for the kernel thread, which blocks it: in a handler. The kernel
+ * keeps one of a kind, so what we are about to raise would be lost in it. One may also come just before
+ * we raise, from a thread that has left the note and not sent its kick yet; so what is raised is
+ * remembered, and a kick that arrives in its place stands for it (arrived_as_kick). */
+static void take_kick(int sig)
+{
+    uint64_t bit = SIGNAL_BIT(sig);
+    struct timespec now = { 0 };
+    siginfo_t info;
+    if (sig < SIGRTMIN && sys_call(SYS_rt_sigtimedwait, &bit, &info, &now, 8) == sig &&
+        !signal_is_kick(&info) && info.si_code != SI_TKILL && *mark_of(&info) != &raised_mark)
+        give_back(&info); /* for the process; one for us becomes one with what is raised now */
+}
+
+static bool arrived_as_kick(struct fiber *self, int sig, siginfo_t *info)
+{
+    if (!(self->raised & SIGNAL_BIT(sig)))
+        return false;
+    self->raised &= ~SIGNAL_BIT(sig);
+    memset(info, 0, sizeof *info);
+    memcpy(info, self->raised_info, sizeof self->raised_info);
+    if (info->si_signo != sig) { /* another one has been raised since */
+        memset(info, 0, sizeof *info);
+        info->si_signo = sig;
+        info->si_code = SI_TKILL;
+        info->si_pid = (pid_t)sys_call(SYS_getpid);
+        info->si_uid = (uid_t)sys_call(SYS_getuid);
+    }
+    return true;
+}
+
 static void deliver_these(struct fiber *self, uint64_t set)
 {
     siginfo_t info;
@@ -262,6 +293,11 @@ static void deliver_these(struct fiber *self, uint64_t set)
         if (!signal_take(self, direct ? ~0ull : set, &info))
             return;
         *mark_of(&info) = &raised_mark;
+        take_kick(info.si_signo);
+        if (info.si_signo < SIGRTMIN) {
+            memcpy(self->raised_info, &info, sizeof self->raised_info);
+            self->raised |= SIGNAL_BIT(info.si_signo);
+        }
         /* The handler runs when this returns, if not everything is blocked here (monitor.c). */
         sys_call(SYS_rt_tgsigqueueinfo, pid, ktid, info.si_signo, &info);
         set = ~self->sigmask;
@@ -409,8 +445,14 @@ static void record(struct worker *w, struct fiber *self, siginfo_t *info, uconte
     int sig = info->si_signo, flags;
     if (signal_handler_of(sig, &flags) && (flags & (int)SA_RESETHAND))
         signal_reinstall(sig); /* the kernel thinks that it has run */
+    siginfo_t merged;
     if (signal_is_kick(info)) {
         /* Its note is with the fiber, which may be on its way out already. */
+        if (self && arrived_as_kick(self, sig, &merged)) {
+            struct note *n = note_make(&merged);
+            if (n)
+                note_for(self, n);
+        }
     } else if (self && directed) {
         struct note *n = note_make(info);
         if (n)
@@ -500,12 +542,19 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
         return;
     }
     bool directed = info->si_code == SI_TKILL || *mark_of(info) == &raised_mark;
+    if (self && *mark_of(info) == &raised_mark)
+        self->raised &= ~bit;
     if (inside || !may_interrupt(uc)) {
         record(w, self, info, uc, directed);
         return;
     }
     if (load_relaxed(&w->signals))
         pass_on(w, self, NULL);
+    siginfo_t merged;
+    if (signal_is_kick(info) && arrived_as_kick(self, sig, &merged)) {
+        run_here(self, sig, &merged, uc);
+        return;
+    }
     if (signal_is_kick(info)) {
         /* Behind what was raised before, and is pending for this kernel thread: the order must be kept. */
         if (deliverable(self, bit) && load_relaxed(&self->notes))
