@@ -146,7 +146,7 @@ EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
     char *low;
     size_t size;
     fiber_stack_bounds(f, &low, &size);
-    pthread_attr_setguardsize(attr, f->guard_size);
+    pthread_attr_setguardsize(attr, (size_t)f->guard_pages * 4096);
     int policy;
     struct sched_param param;
     cpu_set_t cpus[8];

@@ -105,7 +105,7 @@ static struct fiber *fresh(size_t size, size_t guard)
     if (!room || stack_carve(&s, size, guard, slot))
         return NULL;
     struct fiber *f = (struct fiber *)s.top;
-    uintptr_t tp = tcb_make(s.slot + s.slot_size);
+    uintptr_t tp = tcb_make(stack_slot(&s, s.top) + stack_slot_size(&s));
     if (!tp)
         return NULL; /* the slot is lost; so is libc's memory */
     f->tp = tp;
@@ -142,11 +142,11 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
         goto fail;
     }
     if (f->stack.user)
-        f->stack.base = f->stack.slot; /* where it was without a guard */
+        f->stack.base = stack_slot(&f->stack, f); /* where it was without a guard */
     f->stack.user = false;
     f->stack.top = (char *)f;
     f->stack_size = user ? 0 : size;
-    f->guard_size = ALIGN_UP(slot_guard, 4096);
+    f->guard_pages = (uint32_t)(ALIGN_UP(slot_guard, 4096) / 4096);
     if (stack_shape(&f->stack, slot_guard, user ? 0 : size)) {
         fiber_free(f);
         return NULL;
@@ -174,7 +174,6 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     f->raised = 0;
     store_relaxed(&f->nopreempt, 0);
     f->yield_count = 0;
-    f->result = NULL;
     f->detached = f->ended = f->exiting = f->c11 = f->apart = false;
     f->joiner = NULL;
     f->name[0] = 0;

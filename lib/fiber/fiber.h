@@ -96,35 +96,42 @@ struct fiber {
     uint64_t sigmask;
     void *alt_sp; /* alternate signal stack; NULL: none */
 
-    /* Second cache line. */
-    _Atomic uint32_t kernel_word; /* FIBER_KERNEL: KERNEL_ bits; parked while 0 */
     /* A park that may be ended early: what to call for that, see fiber_interrupt. */
     _Atomic(struct interruption *) interruption;
+    const void *park_object;
     _Atomic uint32_t interrupted; /* the current park was ended by fiber_interrupt */
     _Atomic uint32_t attention;   /* ATTENTION_ bits */
-    uint8_t handled;              /* HANDLED_ bits (lib/signal): since its last park began */
+    _Atomic uint32_t kernel_word; /* FIBER_KERNEL: KERNEL_ bits; parked while 0 */
+    /* FIBER_KERNEL: between runtime_enter and runtime_leave; signal handlers wait. */
+    _Atomic uint32_t inside;
     uint8_t park_reason;
+    uint8_t handled; /* HANDLED_ bits (lib/signal): since its last park began */
     uint8_t yield_count;
-    const void *park_object;
+    bool temporary_mask;        /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
+    bool no_cancel;             /* in a call of libc's own that is no cancellation point */
+    bool c11;                   /* made by thrd_create: ends with an int */
+    bool apart;                 /* bound: what it creates takes after its kernel thread */
+    bool detached;              /* lib/thread; this and the next two: under lock */
+    bool ended;                 /* lib/thread */
+    bool exiting;               /* lib/thread */
+    _Atomic uint16_t nopreempt; /* depth of raddle_nopreempt_begin */
+    uint32_t preempt_tick;      /* of the proc, when ATTENTION_PREEMPT was set */
 
     /* Life: lib/thread. lock protects ended, detached, joiner. */
-    void *(*start)(void *);
-    void *arg;
-    void *result;
     struct lock lock;
-    bool detached, ended, exiting, c11;
-    bool apart; /* bound: what it creates takes after its kernel thread */
+    void *(*start)(void *);
+    union {
+        void *arg;    /* until start is called */
+        void *result; /* from its end on */
+    };
     struct fiber *joiner;
+    struct ceilings *ceilings; /* of mutexes that it holds: lib/sync; mostly NULL */
     uint32_t robust;           /* robust mutexes that it holds: lib/sync */
     uint32_t inherits;         /* mutexes with priority inheritance that it holds: lib/sync */
-    struct ceilings *ceilings; /* of mutexes that it holds: lib/sync; mostly NULL */
 
     /* The kernel thread of its own, NULL for most. Set under lock while not ended; FIBER_BOUND
      * follows when the fiber has moved there. */
     _Atomic(struct worker *) carrier;
-    /* FIBER_KERNEL: between runtime_enter and runtime_leave; signal handlers wait. */
-    _Atomic uint32_t inside;
-    uint32_t slot_tid; /* tid as the slot gives it; a thread made bound has its kernel thread's */
 
     /* CPU time, ns: sched/account.c. While it counts, cpu_worker's clock since cpu_start is to be
      * added. */
@@ -132,27 +139,28 @@ struct fiber {
     _Atomic(struct worker *) cpu_worker;
     _Atomic uint32_t cpu_changes;
 
+    uint32_t slot_tid; /* tid as the slot gives it; a thread made bound has its kernel thread's */
+
     size_t alt_size;
     int alt_flags;
-    uint64_t outer_mask;  /* with ATTENTION_HANDLER: the mask after the outermost handler */
-    uintptr_t handler_sp; /* frame of the innermost running signal handler, 0: none */
 
     /* Signals for this thread that no handler has seen yet: lib/signal. */
+    uint32_t raised;         /* below SIGRTMIN: raised on itself, not arrived yet: see deliver.c */
+    uint64_t raised_info[6]; /* of the last one, as much of it as the kernel keeps */
     _Atomic(struct note *) notes;
     _Atomic uint64_t pending; /* numbers that notes has, or will have in a moment */
     uint64_t sigwait;         /* what it waits for in sigtimedwait */
-    bool no_cancel;           /* in a call of libc's own that is no cancellation point */
-    uint64_t raised;          /* raised on itself, not arrived yet: see deliver.c */
-    uint64_t raised_info[6];  /* of the last one, as much of it as the kernel keeps */
-    bool temporary_mask;      /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
-
-    _Atomic uint32_t nopreempt; /* depth of raddle_nopreempt_begin */
-    uint32_t preempt_tick;      /* of the proc, when ATTENTION_PREEMPT was set */
+    uint64_t outer_mask;      /* with ATTENTION_HANDLER: the mask after the outermost handler */
+    uintptr_t handler_sp;     /* frame of the innermost running signal handler, 0: none */
 
     struct stack stack;
-    size_t stack_size, guard_size; /* as asked for; 0: the default */
+    size_t stack_size;    /* as asked for; 0: the default */
+    uint32_t guard_pages; /* as asked for */
     char name[16];
 };
+
+/* Each further cache line costs one in six parked threads a page, those of ordinary depth. */
+_Static_assert(sizeof(struct fiber) <= 6 * CACHE_LINE, "struct fiber grew by a cache line");
 
 /* The calling thread's fiber; NULL on scheduler stacks and on threads not yet adopted. Lives in the
  * fiber's own static TLS, so it never changes during a fiber's life and compilers may cache it. */

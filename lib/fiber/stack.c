@@ -46,6 +46,11 @@ void stack_init(size_t head)
     pool.head = ALIGN_UP(head, CACHE_LINE);
 }
 
+char *stack_slot(const struct stack *s, const void *high)
+{
+    return (char *)ALIGN_DOWN((uintptr_t)high + PAGE, stack_slot_size(s)) - PAGE;
+}
+
 void stack_executable(void)
 {
     pool.prot |= PROT_EXEC;
@@ -144,7 +149,7 @@ int stack_shape(struct stack *s, size_t guard, size_t size)
     guard = ALIGN_UP(guard, PAGE);
     if (s->user)
         return 0;
-    char *low = s->slot + guard, *was = s->base - s->guard;
+    char *low = stack_slot(s, s->top) + guard, *was = s->base - s->guard;
     if (size) {
         size_t room = size < SMALL ? SIGNAL_ROOM : 0;
         char *exact = (char *)ALIGN_DOWN((char *)ALIGN_UP(s->top, PAGE) - size - room, PAGE);
@@ -186,8 +191,6 @@ int stack_carve(struct stack *s, size_t size, size_t guard, uint32_t number)
     if (!slot)
         return -ENOMEM;
     *s = (struct stack){
-        .slot = slot,
-        .slot_size = 1ul << c,
         .base = slot,
         .top = slot + (1ul << c) - pool.head - number % COLOURS * COLOUR_STEP,
         .size_class = (uint8_t)c,

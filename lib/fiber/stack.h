@@ -8,14 +8,19 @@
 #include "base/defs.h"
 
 struct stack {
-    char *slot;       /* low end of the slot */
-    size_t slot_size; /* a power of two */
-    char *base;       /* low end of the stack itself, above the guard */
-    char *top;        /* high end of the stack itself */
+    char *base; /* low end of the stack itself, above the guard */
+    char *top;  /* high end of the stack itself */
     size_t guard;
-    uint8_t size_class;
-    bool user; /* base..top belong to the program */
+    uint8_t size_class; /* of the slot: the logarithm of its size */
+    bool user;          /* base..top belong to the program; the slot is elsewhere */
 };
+
+/* The slot, given an address in its upper half (top, if the stack is not the program's). */
+char *stack_slot(const struct stack *s, const void *high);
+static inline size_t stack_slot_size(const struct stack *s)
+{
+    return 1ul << s->size_class;
+}
 
 /* head: bytes that the runtime needs at the top of each slot. */
 void stack_init(size_t head);

@@ -267,7 +267,7 @@ static bool arrived_as_kick(struct fiber *self, int sig, siginfo_t *info)
 {
     if (!(self->raised & SIGNAL_BIT(sig)))
         return false;
-    self->raised &= ~SIGNAL_BIT(sig);
+    self->raised &= ~(uint32_t)SIGNAL_BIT(sig);
     memset(info, 0, sizeof *info);
     memcpy(info, self->raised_info, sizeof self->raised_info);
     if (info->si_signo != sig) { /* another one has been raised since */
@@ -296,7 +296,7 @@ static void deliver_these(struct fiber *self, uint64_t set)
         take_kick(info.si_signo);
         if (info.si_signo < SIGRTMIN) {
             memcpy(self->raised_info, &info, sizeof self->raised_info);
-            self->raised |= SIGNAL_BIT(info.si_signo);
+            self->raised |= (uint32_t)SIGNAL_BIT(info.si_signo);
         }
         /* The handler runs when this returns, if not everything is blocked here (monitor.c). */
         sys_call(SYS_rt_tgsigqueueinfo, pid, ktid, info.si_signo, &info);
@@ -543,7 +543,7 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
     }
     bool directed = info->si_code == SI_TKILL || *mark_of(info) == &raised_mark;
     if (self && *mark_of(info) == &raised_mark)
-        self->raised &= ~bit;
+        self->raised &= ~(uint32_t)bit;
     if (inside || !may_interrupt(uc)) {
         record(w, self, info, uc, directed);
         return;

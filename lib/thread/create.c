@@ -6,7 +6,6 @@
  * and destructors above. */
 #include <errno.h>
 #include <limits.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +19,10 @@
 /* libc's ABI of cleanup handlers (pthread.h keeps it for old compilers). */
 extern void __pthread_register_cancel(__pthread_unwind_buf_t *buf);
 _Noreturn extern void __pthread_unwind_next(__pthread_unwind_buf_t *buf);
-
-/* libc's unwind buffer begins with the part of a jmp_buf that __sigsetjmp fills without a mask. */
-union unwind_frame {
-    __pthread_unwind_buf_t buf;
-    struct __jmp_buf_tag jump[1];
-};
+/* The buffer begins with the part of a jmp_buf that is filled when no mask is saved. A whole one would
+ * make every thread's stack 96 bytes deeper. */
+extern int set_unwind_buf(__pthread_unwind_buf_t *buf, int save_mask) __asm__("__sigsetjmp")
+    __attribute__((returns_twice, nothrow));
 
 /* Unwinding was stopped here by pthread_exit or cancellation. */
 static void unwound(struct fiber *self)
@@ -39,9 +36,9 @@ static void unwound(struct fiber *self)
  * too, and then the rest of them runs. */
 static __attribute__((noinline)) void run_thread(struct fiber *self)
 {
-    union unwind_frame frame;
-    if (__sigsetjmp(frame.jump, 0) == 0) {
-        __pthread_register_cancel(&frame.buf);
+    __pthread_unwind_buf_t frame;
+    if (set_unwind_buf(&frame, 0) == 0) {
+        __pthread_register_cancel(&frame);
         void *result = self->start(self->arg);
         self->result = self->c11 ? (void *)(intptr_t)(int)(intptr_t)result : result;
     } else {
@@ -178,16 +175,16 @@ _Noreturn void thread_exit(void *result)
 _Noreturn void thread_run_main(int (*main)(int, char **, char **), int argc, char **argv,
                                char **envp)
 {
-    union unwind_frame frame;
-    if (__sigsetjmp(frame.jump, 0) == 0) {
-        __pthread_register_cancel(&frame.buf);
+    __pthread_unwind_buf_t frame;
+    if (set_unwind_buf(&frame, 0) == 0) {
+        __pthread_register_cancel(&frame);
         /* Here and not after our return, so that pthread_exit in a handler of atexit's ends here. */
         exit(main(argc, argv, envp));
     }
     /* The main thread called pthread_exit, or was cancelled. */
     struct fiber *self = fiber_self;
     if (runtime_mode != RUNTIME_ACTIVE || !self)
-        __pthread_unwind_next(&frame.buf); /* libc ends its own threads */
+        __pthread_unwind_next(&frame); /* libc ends its own threads */
     unwound(self);
     tcb_end_data();
     thread_finish(self);

@@ -31,6 +31,11 @@ static struct stack make(size_t size, size_t guard)
     return s;
 }
 
+static char *slot_of(const struct stack *s)
+{
+    return stack_slot(s, s->top);
+}
+
 /* What becomes of somebody who writes there: 0, or the signal that ends it. */
 static int touch(char *at)
 {
@@ -51,18 +56,18 @@ static int touch(char *at)
 
 static void assert_geometry(const struct stack *s, size_t size, size_t guard)
 {
-    cr_assert_eq(s->slot_size & (s->slot_size - 1), 0);
-    cr_assert_eq(s->slot_size, 1ul << s->size_class);
+    cr_assert_eq(stack_slot_size(s) & (stack_slot_size(s) - 1), 0);
+    cr_assert_eq(stack_slot_size(s), 1ul << s->size_class);
     cr_assert_eq(s->guard, ALIGN_UP(guard, PAGE));
-    cr_assert_eq(s->base, s->slot + s->guard);
-    cr_assert_leq(s->top, s->slot + s->slot_size - HEAD_ROOM);
-    cr_assert_gt(s->top, s->slot + s->slot_size - HEAD_ROOM - PAGE);
+    cr_assert_eq(s->base, slot_of(s) + s->guard);
+    cr_assert_leq(s->top, slot_of(s) + stack_slot_size(s) - HEAD_ROOM);
+    cr_assert_gt(s->top, slot_of(s) + stack_slot_size(s) - HEAD_ROOM - PAGE);
     cr_assert_eq((uintptr_t)s->top % CACHE_LINE, 0);
     cr_assert_geq((size_t)(s->top - s->base), size);
     cr_assert_not(s->user);
     /* One page below alignment: see the head of stack.c. */
-    cr_assert_eq(((uintptr_t)s->slot + PAGE) % s->slot_size, 0, "a slot of %zu at %p", s->slot_size,
-                 (void *)s->slot);
+    cr_assert_eq(((uintptr_t)slot_of(s) + PAGE) % stack_slot_size(s), 0, "a slot of %zu at %p",
+                 stack_slot_size(s), (void *)slot_of(s));
 }
 
 Test(stack, classes_are_the_smallest_that_serve)
@@ -129,7 +134,7 @@ Test(stack, neighbours_do_not_meet_in_the_cache)
 
 static int by_address(const void *a, const void *b)
 {
-    char *x = ((const struct stack *)a)->slot, *y = ((const struct stack *)b)->slot;
+    char *x = slot_of(a), *y = slot_of(b);
 
     return x < y ? -1 : x > y;
 }
@@ -148,7 +153,7 @@ Test(stack, slots_do_not_overlap)
     }
     qsort(s, N, sizeof *s, by_address);
     for (int i = 0; i + 1 < N; i++)
-        cr_assert_leq(s[i].slot + s[i].slot_size, s[i + 1].slot);
+        cr_assert_leq(slot_of(&s[i]) + stack_slot_size(&s[i]), slot_of(&s[i + 1]));
     free(s);
 }
 
@@ -171,7 +176,7 @@ Test(stack, threads_get_different_slots)
     assert_checks();
     qsort(s, 2000, sizeof *s, by_address);
     for (int i = 0; i + 1 < 2000; i++)
-        cr_assert_lt(s[i].slot, s[i + 1].slot);
+        cr_assert_lt(slot_of(&s[i]), slot_of(&s[i + 1]));
     free(s);
 }
 
@@ -181,12 +186,12 @@ static void test_guard(void)
 {
     struct stack s = make(64 << 10, 2 * PAGE), below = make(64 << 10, PAGE);
 
-    assert_guarded(s.slot);
-    assert_guarded(s.slot + PAGE);
+    assert_guarded(slot_of(&s));
+    assert_guarded(slot_of(&s) + PAGE);
     assert_guarded(s.base - 1);
     assert_accessible(s.base);
     assert_accessible(s.top - 1);
-    assert_accessible(s.slot + s.slot_size - 1);
+    assert_accessible(slot_of(&s) + stack_slot_size(&s) - 1);
     assert_guarded(below.base - 1);
     assert_accessible(below.base);
 }
@@ -202,8 +207,8 @@ static void test_resize(void)
 
     cr_assert_eq(stack_set_guard(&s, 2 * PAGE + 1), 0);
     assert_geometry(&s, 32 << 10, 3 * PAGE);
-    assert_guarded(s.slot);
-    assert_guarded(s.slot + PAGE);
+    assert_guarded(slot_of(&s));
+    assert_guarded(slot_of(&s) + PAGE);
     assert_guarded(s.base - 1);
     assert_accessible(s.base);
     cr_assert_eq(s.base[0], 43, "the stack above the guard keeps its contents");
@@ -216,7 +221,7 @@ static void test_resize(void)
 
     cr_assert_eq(stack_set_guard(&s, 0), 0);
     assert_geometry(&s, 64 << 10, 0);
-    assert_accessible(s.slot);
+    assert_accessible(slot_of(&s));
 }
 
 Test(stack, guards_fault)
@@ -249,7 +254,7 @@ Test(stack, old_kernels_guards_survive_in_great_numbers)
     first = make(64 << 10, PAGE);
     for (int i = 0; i < 1000; i++)
         make(64 << 10, PAGE);
-    assert_guarded(first.slot);
+    assert_guarded(slot_of(&first));
 }
 
 Test(stack, the_programs_own_stack_is_not_guarded)
@@ -264,7 +269,7 @@ Test(stack, the_programs_own_stack_is_not_guarded)
     cr_assert_eq(s.base, own);
     cr_assert_eq(s.guard, 0);
     assert_accessible(own);
-    assert_accessible(s.slot);
+    assert_accessible(slot_of(&s));
 }
 
 /* ---- trimming ---- */
@@ -284,7 +289,7 @@ static size_t resident(char *from, char *to)
 static void test_trim(size_t keep)
 {
     struct stack s = make(1 << 20, PAGE);
-    char *end = s.slot + s.slot_size, *kept = (char *)ALIGN_DOWN(s.top - keep, PAGE);
+    char *end = slot_of(&s) + stack_slot_size(&s), *kept = (char *)ALIGN_DOWN(s.top - keep, PAGE);
 
     memset(s.base, 0x5a, (size_t)(end - s.base));
     cr_assert_eq(resident(s.base, end), (size_t)(end - s.base) / PAGE);
