@@ -22,9 +22,14 @@
     andl $0x3f, %eax
     stmxcsr (%rsp)
     fnstcw 4(%rsp)
-    movw %ax, 6(%rsp)
-    movq (%rsp), %rax           /* ours, to compare with theirs */
     movq %rsp, (%rdi)
+    shll $16, %eax
+    movzwl 4(%rsp), %ecx
+    orl %ecx, %eax
+    shlq $32, %rax
+    movl (%rsp), %ecx
+    orq %rcx, %rax              /* ours, to compare with theirs */
+    movq %rax, (%rsp)           /* in one piece: a load cannot be served from several stores under way */
     .endm
 
     .macro RESTORE
