@@ -7,6 +7,7 @@ Prints TAP. Programs are compiled by pkg-config with $CC and $CXX (cc, c++).
 """
 import json, os, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
+from cases import Skip, case, run_cases, same
 
 BUILD = os.path.abspath(sys.argv[1])
 SOURCE = Path(__file__).resolve().parent.parent
@@ -14,7 +15,6 @@ CC, CXX = os.environ.get('CC', 'cc'), os.environ.get('CXX', 'c++')
 TMP = Path(tempfile.mkdtemp(prefix='raddle-install-'))
 ENV = {'PATH': os.environ['PATH'], 'LANG': 'C.UTF-8'}
 VERSION = re.search(r'RADDLE_VERSION +"(.*)"', (SOURCE / 'include/raddle.h').read_text())[1]
-cases = []
 
 # Says the version it runs with, and what its threads are: fibers have tids above the kernel's.
 PROGRAM = r'''
@@ -36,19 +36,6 @@ int main(void) {
 '''
 # The same without raddle.
 UNAWARE = re.sub(r'#include <raddle.h>|.*strcmp.*\n', '', PROGRAM).replace('raddle_version()', '"-"')
-
-
-class Skip(Exception):
-    pass
-
-
-def case(f):
-    cases.append(f)
-    return f
-
-
-def same(got, want):
-    assert got == want, f'got {got!r}, want {want!r}'
 
 
 def run(*command, text=None, **env):
@@ -205,25 +192,8 @@ def the_manual_pages_know_every_option():
         assert name in text, f'{name} is not in raddle.7'
 
 
-def main():
-    print(f'1..{len(cases)}')
-    failed = 0
-    for n, f in enumerate(cases, 1):
-        name = f.__name__.replace('_', ' ')
-        try:
-            f()
-            print(f'ok {n} - {name}', flush=True)
-        except Skip as e:
-            print(f'ok {n} - {name} # SKIP {e}', flush=True)
-        except Exception as e:
-            failed += 1
-            print(f'not ok {n} - {name}')
-            print(''.join(f'# {type(e).__name__} {line}\n' for line in str(e).splitlines()), end='', flush=True)
-    return 1 if failed else 0
-
-
 try:
-    status = main()
+    status = run_cases()
 finally:
     shutil.rmtree(TMP, ignore_errors=True)
 sys.exit(status)

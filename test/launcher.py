@@ -8,27 +8,18 @@ RADDLE_STRICT=1: other commands are /bin/sh and friends, which create no thread.
 """
 import os, shutil, stat, subprocess, sys, tempfile
 from pathlib import Path
+from cases import Skip, case, run_cases, same
 
 RADDLE, LIBRARY = (os.path.abspath(p) for p in sys.argv[1:3])
 SONAME = os.path.join(os.path.dirname(LIBRARY), 'libraddle.so')
 BASE = {'PATH': '/usr/local/bin:/usr/bin:/bin', 'LANG': 'C'}
 TMP = Path(tempfile.mkdtemp(prefix='raddle-launcher-'))
-cases = []
-
-
-def case(f):
-    cases.append(f)
-    return f
 
 
 def run(*args, env={}, exe=RADDLE, **more):
     return subprocess.run([exe, *args], env={**BASE, **env}, text=True, timeout=20,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, **more)
-
-
-def same(got, want):
-    assert got == want, f'got {got!r}, want {want!r}'
 
 
 def refused(p, status, line):
@@ -69,10 +60,6 @@ def compiled(name, *flags, source='int main(void) { return 5; }'):
                            input=source, text=True,
                            stderr=subprocess.DEVNULL).returncode == 0
     return str(path) if built else None
-
-
-class Skip(Exception):
-    pass
 
 
 # --- what comes through
@@ -379,24 +366,7 @@ def a_path_that_cannot_be_preloaded():
             f'raddle: cannot preload {root}/libraddle.so: its path has a space or a colon')
 
 
-def main():
-    print(f'1..{len(cases)}')
-    failed = 0
-    for number, f in enumerate(cases, 1):
-        name = f.__name__.replace('_', ' ')
-        try:
-            f()
-            print(f'ok {number} - {name}')
-        except Skip as why:
-            print(f'ok {number} - {name} # SKIP {why}')
-        except Exception as why:
-            failed += 1
-            text = str(why).replace('\n', ' ')
-            print(f'not ok {number} - {name}: {type(why).__name__} {text}')
-    return 1 if failed else 0
-
-
 try:
-    sys.exit(main())
+    sys.exit(run_cases())
 finally:
     shutil.rmtree(TMP, ignore_errors=True)

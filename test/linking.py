@@ -9,6 +9,7 @@ line of the linker, and what ld.so makes of it.
 """
 import os, subprocess, sys, tempfile
 from pathlib import Path
+from cases import Skip, case, run_cases, same
 
 RADDLE, LIBRARY = (os.path.abspath(p) for p in sys.argv[1:3])
 BUILD = os.path.dirname(LIBRARY)
@@ -17,7 +18,6 @@ ENV = {'PATH': '/usr/local/bin:/usr/bin:/bin', 'LANG': 'C', 'RADDLE_PROCS': '2'}
 L = [f'-L{BUILD}', f'-Wl,-rpath,{BUILD}']
 BEHIND = 'raddle: loaded behind the C library, so it has no effect'
 TMP = Path(tempfile.mkdtemp(prefix='raddle-linking-'))
-cases = []
 
 # 40 threads wait; a program of kernel threads then has 41 of them.
 MANY = r'''
@@ -73,19 +73,6 @@ int main() {
     look();
 }
 '''
-
-
-class Skip(Exception):
-    pass
-
-
-def case(f):
-    cases.append(f)
-    return f
-
-
-def same(got, want):
-    assert got == want, f'got {got!r}, want {want!r}'
 
 
 def tool(*command, text=None):
@@ -347,25 +334,8 @@ def the_linker_refuses_a_static_program():
     assert p.returncode and 'raddle' in p.stderr, p.stderr
 
 
-def main():
-    print(f'1..{len(cases)}')
-    failed = 0
-    for n, f in enumerate(cases, 1):
-        name = f.__name__.replace('_', ' ')
-        try:
-            f()
-            print(f'ok {n} - {name}', flush=True)
-        except Skip as e:
-            print(f'ok {n} - {name} # SKIP {e}', flush=True)
-        except (AssertionError, subprocess.TimeoutExpired) as e:
-            failed += 1
-            print(f'not ok {n} - {name}')
-            print(''.join(f'# {line}\n' for line in str(e).splitlines()), end='', flush=True)
-    return 1 if failed else 0
-
-
 try:
-    status = main()
+    status = run_cases()
 finally:
     os.environ.get('KEEP') or subprocess.run(['rm', '-rf', str(TMP)])
 sys.exit(status)

@@ -185,10 +185,7 @@ int ceiling_lock(struct mutex *m, uint64_t deadline, bool trying)
     if (owned(m, self)) {
         switch (m->kind & MUTEX_TYPE) {
         case PTHREAD_MUTEX_RECURSIVE:
-            if (m->count + 1 == 0)
-                return -EAGAIN;
-            m->count++;
-            return 0;
+            return mutex_again(m);
         case PTHREAD_MUTEX_ERRORCHECK:
             return trying ? -EBUSY : -EDEADLK;
         }

@@ -103,10 +103,7 @@ int inherit_lock(struct mutex *m, uint64_t deadline, bool trying)
     if (owned(m, self)) {
         switch (m->kind & MUTEX_TYPE) {
         case PTHREAD_MUTEX_RECURSIVE:
-            if (m->count + 1 == 0)
-                return -EAGAIN;
-            m->count++;
-            return 0;
+            return mutex_again(m);
         case PTHREAD_MUTEX_ERRORCHECK:
             return -EDEADLK; /* pthread_mutex_trylock too, with this protocol: libc does so */
         }

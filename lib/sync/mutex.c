@@ -109,10 +109,7 @@ int mutex_lock_slow(struct mutex *m, uint64_t deadline)
     switch (m->kind & MUTEX_TYPE) {
     case PTHREAD_MUTEX_RECURSIVE:
         if (owned(m, self)) {
-            if (m->count + 1 == 0)
-                return -EAGAIN;
-            m->count++;
-            return 0;
+            return mutex_again(m);
         }
         break;
     case PTHREAD_MUTEX_ERRORCHECK:
@@ -136,10 +133,7 @@ int mutex_trylock(struct mutex *m)
         return inherit_lock(m, 0, true);
     struct fiber *self = fiber_current();
     if ((m->kind & MUTEX_TYPE) == PTHREAD_MUTEX_RECURSIVE && owned(m, self)) {
-        if (m->count + 1 == 0)
-            return -EAGAIN;
-        m->count++;
-        return 0;
+        return mutex_again(m);
     }
     uint32_t free = 0;
     if (load_relaxed(&m->lock) || !cas_acquire(&m->lock, &free, 1))

@@ -267,10 +267,7 @@ int robust_lock(struct mutex *m, uint64_t deadline, bool trying)
         case PTHREAD_MUTEX_ERRORCHECK:
             return -EDEADLK;
         case PTHREAD_MUTEX_RECURSIVE:
-            if (m->count + 1 == 0)
-                return -EAGAIN;
-            m->count++;
-            return 0;
+            return mutex_again(m);
         }
     }
     uint32_t waiters = 0; /* others may wait as we did, unseen */

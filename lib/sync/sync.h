@@ -6,6 +6,7 @@
 #ifndef SYNC_SYNC_H
 #define SYNC_SYNC_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include "sync/waitq.h"
@@ -68,6 +69,15 @@ struct mutex {
 #define MUTEX_SHARED  128
 /* Ignoring elision. */
 #define MUTEX_NOT_NORMAL (MUTEX_TYPE | MUTEX_ROBUST | MUTEX_INHERIT | MUTEX_PROTECT | MUTEX_SHARED)
+
+/* The owner of a recursive one locks it once more: 0 or -EAGAIN. */
+static inline int mutex_again(struct mutex *m)
+{
+    if (m->count + 1 == 0)
+        return -EAGAIN;
+    m->count++;
+    return 0;
+}
 
 int mutex_lock_slow(struct mutex *m, uint64_t deadline);
 int mutex_unlock_slow(struct mutex *m);

@@ -1,7 +1,7 @@
 /* A program with Go's runtime in it, told by the note that Go's linker leaves: its system calls do
  * not go through libc, and it asks the kernel for threads by their ids. It has kernel threads. */
 #include "check.h"
-#include <dirent.h>
+#include "kernel-threads.h"
 
 __asm__(".pushsection .note.go.buildid,\"a\",@note\n\t"
         ".balign 4\n\t"
@@ -21,18 +21,6 @@ static void *work(void *arg)
     pthread_barrier_wait(&all);
     CHECK_EQ(SYS(read(ends[0], &c, 1)), 1);
     return arg;
-}
-
-static int kernel_threads(void)
-{
-    DIR *d = opendir("/proc/self/task");
-    int n = 0;
-    if (!d)
-        SKIP("no /proc");
-    for (struct dirent *e; (e = readdir(d));)
-        n += e->d_name[0] != '.';
-    closedir(d);
-    return n;
 }
 
 int main(void)

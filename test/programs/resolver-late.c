@@ -5,8 +5,8 @@
  * each gets the address of its own name (res_nquery, which getaddrinfo uses).
  */
 #include "check.h"
+#include "kernel-threads.h"
 
-#include <dirent.h>
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
 #include <netinet/in.h>
@@ -25,19 +25,6 @@ struct question {
     struct sockaddr_in from;
     socklen_t len;
 };
-
-static void say_kernel_threads(void)
-{
-    DIR *dir = opendir("/proc/self/task");
-    int n = -2;
-
-    CHECK(dir != NULL);
-    while (readdir(dir)) {
-        n++;
-    }
-    closedir(dir);
-    printf("%d\n", n);
-}
 
 /* Collects all questions, then answers, the last one first. */
 static void *serve(void *argument)
@@ -59,7 +46,7 @@ static void *serve(void *argument)
     }
     if (count) {
         nap(20);
-        say_kernel_threads();
+        printf("%d\n", kernel_threads());
     }
     for (int i = N - 1; i >= 0; i--) {
         unsigned char *t = q[i].text;

@@ -5,8 +5,8 @@
  * With the argument "count" the kernel threads that wait for this are counted (test/deep.py).
  */
 #include "check.h"
+#include "kernel-threads.h"
 
-#include <dirent.h>
 #include <semaphore.h>
 
 #define N 500
@@ -29,19 +29,6 @@ static void *reader(void *argument)
     CHECK(fgets(line, sizeof(line), in[i]) == NULL);
     CHECK(feof(in[i]));
     return argument;
-}
-
-static int kernel_threads(void)
-{
-    DIR *dir = opendir("/proc/self/task");
-    int n = -2;
-
-    CHECK(dir != NULL);
-    while (readdir(dir)) {
-        n++;
-    }
-    closedir(dir);
-    return n;
 }
 
 int main(int argc, char **argv)

@@ -3,7 +3,7 @@
  * What is saved is what the ABI says a call preserves: rbx, rbp, r12-r15, the control bits of
  * MXCSR and the x87 control word. %fs is changed after the stack pointer; between the two
  * instructions stack and thread pointer belong to different fibers, so nothing here may touch
- * thread-local storage. The symbols arch_switch_begin/end bound that window for a signal handler.
+ * thread-local storage. Handlers that interrupt it: docs/design.md, "The window in the switch".
  *
  * Floating-point state is only loaded when it differs: the loads serialise. Exception flags count as
  * state: each thread has its own.
@@ -70,16 +70,10 @@ arch_load_fp:
     .cfi_endproc
     .size arch_load_fp, . - arch_load_fp
 
-    .globl arch_switch_begin
-    .hidden arch_switch_begin
-    .globl arch_switch_end
-    .hidden arch_switch_end
-
     .globl arch_switch_fsgsbase
     .hidden arch_switch_fsgsbase
     .type arch_switch_fsgsbase, @function
     .p2align 6
-arch_switch_begin:
 arch_switch_fsgsbase:
     .cfi_startproc
     SAVE
@@ -106,7 +100,6 @@ arch_switch_prctl:
     RESTORE
     .cfi_endproc
     .size arch_switch_prctl, . - arch_switch_prctl
-arch_switch_end:
 
 /* First code of a new stack: r12 holds the entry function. An undefined return address and a zero
  * frame pointer tell debuggers and unwinders that the stack ends here. */
