@@ -6,6 +6,10 @@
 
 #include "peer.h"
 
+#ifndef PROTOCOL
+#define PROTOCOL PTHREAD_PRIO_NONE
+#endif
+
 enum { THREADS = 6, ROUNDS = 3000 };
 
 static const int types[] = { PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE,
@@ -109,6 +113,7 @@ int main(int argc, char **argv)
         OK(pthread_mutexattr_init(&attr));
         OK(pthread_mutexattr_settype(&attr, types[k]));
         OK(pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED));
+        OK(pthread_mutexattr_setprotocol(&attr, PROTOCOL));
         OK(pthread_mutex_init(&s->mutex[k], &attr));
     }
     pid_t child = peer("peer");
