@@ -103,6 +103,13 @@ static inline struct fiber *fiber_at_cancel_point(void)
     return f;
 }
 
+/* The same for a wait that is ours on every thread. */
+static inline void waiter_at_cancel_point(void)
+{
+    if (unlikely(!fiber_at_cancel_point()))
+        cancel_point_kernel();
+}
+
 /* After a wait of the runtime's was interrupted: whether to wait on. */
 static inline bool wait_goes_on(struct fiber *self, bool restartable)
 {

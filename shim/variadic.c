@@ -27,6 +27,8 @@ EXPORT long syscall(long nr, ...)
             r = signal_call(nr, a);
         if (r != -ENOSYS)
             return set_errno(r);
+    } else if (nr == SYS_rt_sigaction) { /* the actions are ours even then */
+        return set_errno(signal_call(nr, a));
     }
     if (nr == SYS_gettid)
         return gettid();
@@ -54,16 +56,17 @@ EXPORT long syscall(long nr, ...)
     return set_errno(r);
 }
 
-/* A cancellation point of a thread that is libc's: as libc does it. */
+/* A cancellation point on a kernel thread that has nothing else to do. */
 static long direct_call(long nr, long a, long b, long c, long d)
 {
     struct fiber *self = fiber_self;
-    int type;
     if (runtime_mode == RUNTIME_DORMANT || (self && load_relaxed(&self->flags) & FIBER_VFORK))
         return sys_call(nr, a, b, c, d);
-    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-    long r = sys_call(nr, a, b, c, d);
-    pthread_setcanceltype(type, NULL);
+    cancel_point_kernel();
+    self = fiber_self;
+    handoff_enter(self); /* where a cancellation calls it off */
+    long r = CALL_RESTART(self, true, nr, a, b, c, d);
+    handoff_leave(self);
     return r;
 }
 

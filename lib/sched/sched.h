@@ -212,6 +212,8 @@ struct sched_cancel_ops {
     void (*arrived)(struct fiber *self, void *ucontext);
     /* Whether the fiber may be cancelled anywhere, and has been. */
     bool (*anywhere)(struct fiber *self);
+    /* The signal on a thread that is libc's; self may be NULL. */
+    void (*arrived_kernel)(struct fiber *self, void *siginfo, void *ucontext);
 };
 extern struct sched_cancel_ops sched_cancel_ops;
 /* A wait in a function that is no cancellation point was interrupted, nothing is locked and the fiber in
@@ -325,9 +327,12 @@ _Noreturn void fiber_switch_away(struct fiber *self, struct fiber *next,
 
 /* ---- preemption (preempt.c) ---- */
 
-/* libc keeps this number from programs for its own cancellation, which raddle replaces for fibers; for
- * threads that stay libc's, on_rescue calls libc's handler. */
+/* libc keeps this number from programs for its own cancellation, which raddle replaces; on threads that
+ * stay libc's, on_rescue does what libc's handler would. */
 #define RESCUE_SIGNAL 32
+/* Takes it, when libc has installed its handler for the last time. */
+void rescue_install(void);
+bool rescue_installed(void);
 
 /* A signal of the monitor's has interrupted the fiber outside the runtime, and everything is blocked:
  * true: it was to stop, has let others run, and is inside the runtime again, maybe on another worker.
