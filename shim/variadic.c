@@ -44,16 +44,7 @@ EXPORT long syscall(long nr, ...)
         fiber_yield(self);
         return 0;
     }
-    /* Calls that change descriptors behind the table's back. */
-    if (nr == SYS_fcntl || nr == SYS_ioctl || nr == SYS_dup || nr == SYS_dup2 || nr == SYS_dup3)
-        fd_unshare(a[0] < 0 ? 0 : (int)a[0]);
-    else if (nr == SYS_sendmsg || nr == SYS_sendmmsg || nr == SYS_clone || nr == SYS_clone3 ||
-             nr == SYS_fork)
-        fd_unshare(-1);
-    handoff_enter(self);
-    long r = arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-    handoff_leave(self);
-    return set_errno(r);
+    return raw_call(self, nr, a);
 }
 
 /* A cancellation point on a kernel thread that has nothing else to do. */
@@ -112,7 +103,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
     if (!self)
         return (int)set_errno(sys_call(SYS_ioctl, fd, request, arg));
     handoff_enter(self);
-    long r = sys_call(SYS_ioctl, fd, request, arg);
+    long r = CALL_UNDISTURBED(self, true, sys_call(SYS_ioctl, fd, request, arg));
     handoff_leave(self);
     return (int)set_errno(r);
 }

@@ -152,6 +152,7 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
         }
         return;
     }
+    self->disturbed = true;
     struct worker *w = self->worker;
     if (load_relaxed(&w->in_runtime)) {
         preempt_later(self, w);
@@ -193,23 +194,25 @@ void sched_nudge(struct fiber *f)
     struct worker *w = *(struct worker *volatile *)&f->worker;
     if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime))
         return; /* it comes by itself */
-    if (*(volatile uint64_t *)&f->sigwait || *(volatile bool *)&f->temporary_mask) {
-        /* It may wait for the very signal that its own thread is to get; it goes on by itself. */
-        sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
-    } else if (load_relaxed(&f->in_syscall)) {
+    /* It may wait for the very signal that its own thread is to get; it goes on by itself. */
+    bool waits = *(volatile uint64_t *)&f->sigwait || *(volatile bool *)&f->temporary_mask;
+    if (!waits && load_relaxed(&f->in_syscall)) {
         struct proc *p = proc_retake(w); /* it looks at attention when it wants one again */
         if (p)
             handoff_proc(p);
-    } else if (!thread_sleeps(w->ktid)) {
+    } else if ((waits || !thread_sleeps(w->ktid)) && worker_hold(w, f)) {
         sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+        worker_let_go(w);
     }
 }
 
 void sched_cancel_running(struct fiber *f)
 {
     struct worker *w = f->worker; /* as of when it last ran; workers are never unmapped */
-    if (w && load_relaxed(&w->cur) == f)
-        sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+    if (!w || load_relaxed(&w->cur) != f || !worker_hold(w, f))
+        return;
+    sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+    worker_let_go(w);
 }
 
 /* ---- names in /proc/self/task ----

@@ -401,6 +401,11 @@ void proc_release_locked(struct proc *p);
 bool proc_take_idle_locked(struct worker *w);
 bool proc_reclaim_locked(struct proc *p);
 struct proc *proc_retake(struct worker *w);
+/* Whether f runs on w outside of the runtime. If so it stays there until worker_let_go, and takes what
+ * signals w's kernel thread has got by then before it lets another fiber run. Between the two only a
+ * signal may be sent. Inside the runtime, or the monitor. */
+bool worker_hold(struct worker *w, struct fiber *f);
+void worker_let_go(struct worker *w);
 void worker_set_alt(struct fiber *self);
 /* Whether a signal handler of the program's runs on the fiber whose stack pointer is sp. */
 bool worker_in_handler(struct fiber *self, uintptr_t sp);

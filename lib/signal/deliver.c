@@ -27,8 +27,9 @@
  * worker in a register, and a handler may migrate. The exception is the end of a system call there.
  * A signal put off for that reason is delivered at the next way out, or by the monitor.
  *
- * Not done: a kick that comes when its target has just left
- * may end another thread's system call with EINTR. */
+ * A kick finds its target or nobody: it is sent while the target is held where it is (worker_hold). What
+ * the kernel hands to whichever thread, and what the monitor sends, may still end a system call of a
+ * fiber that has nothing to do with it; `disturbed` without `handled` tells, and the call is made again. */
 #include <errno.h>
 #include <link.h>
 #include <string.h>
@@ -181,7 +182,10 @@ static void post(struct fiber *f, struct note *n)
     if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime) ||
         (!everyone_takes(f, bit) && !(*(volatile uint64_t *)&f->sigwait & bit)))
         return;
-    send_kick(w->ktid, sig);
+    if (worker_hold(w, f)) {
+        send_kick(w->ktid, sig);
+        worker_let_go(w);
+    }
 }
 
 /* Makes a signal that this kernel thread blocks pending for the process, as it was. */
@@ -531,6 +535,8 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
         arrived_direct(self, sig, info, uc);
         return;
     }
+    if (self)
+        self->disturbed = true; /* run_here tells whether it was for this fiber */
     struct worker *w = self ? self->worker : worker_of_thread();
     bool inside = w && (!self || load_relaxed(&w->in_runtime));
     if (!w || (inside && (FAULTS & bit) && info->si_code > 0)) {
