@@ -57,7 +57,7 @@ void real_resolve(void)
 #define ARGS8(t, a, ...) a, ARGS7(__VA_ARGS__)
 
 #define BODY_OWN(ret, name, n, ...)
-#define BODY_PASSED(ret, name, n, enter, leave, ...)                                               \
+#define BODY_PASSED(ret, name, n, enter, leave, make, ...)                                         \
     EXPORT ret name(DECL##n(__VA_ARGS__))                                                          \
     {                                                                                              \
         struct fiber *self = fiber_here(); /* libc's are cancellation points, or not */            \
@@ -65,20 +65,21 @@ void real_resolve(void)
             return REAL(name)(ARGS##n(__VA_ARGS__));                                               \
         add_relaxed(&call_passed[CALL_##name], 1);                                                 \
         enter(self);                                                                               \
-        ret outcome = REAL(name)(ARGS##n(__VA_ARGS__));                                            \
+        ret outcome = make(self, REAL(name)(ARGS##n(__VA_ARGS__)));                                \
         leave(self);                                                                               \
         return outcome;                                                                            \
     }
+#define ONCE(self, call) (call)
 #define BODY_HANDOFF(ret, name, n, ...)                                                            \
-    BODY_PASSED(ret, name, n, handoff_enter, handoff_leave, __VA_ARGS__)
+    BODY_PASSED(ret, name, n, handoff_enter, handoff_leave, UNDISTURBED, __VA_ARGS__)
 #define BODY_BLOCK(ret, name, n, ...)                                                              \
-    BODY_PASSED(ret, name, n, handoff_block_enter, handoff_block_leave, __VA_ARGS__)
+    BODY_PASSED(ret, name, n, handoff_block_enter, handoff_block_leave, UNDISTURBED, __VA_ARGS__)
 #define INNER_ENTER(self) (deep.on ? (void)0 : handoff_block_enter(self))
 #define INNER_LEAVE(self) (deep.on ? (void)0 : handoff_block_leave(self))
 #define BODY_INNER(ret, name, n, ...)                                                              \
-    BODY_PASSED(ret, name, n, INNER_ENTER, INNER_LEAVE, __VA_ARGS__)
+    BODY_PASSED(ret, name, n, INNER_ENTER, INNER_LEAVE, ONCE, __VA_ARGS__)
 #define SPAWN_ENTER(self) (fd_unshare(-1), handoff_block_enter(self))
 #define BODY_SPAWN(ret, name, n, ...)                                                              \
-    BODY_PASSED(ret, name, n, SPAWN_ENTER, handoff_block_leave, __VA_ARGS__)
+    BODY_PASSED(ret, name, n, SPAWN_ENTER, handoff_block_leave, ONCE, __VA_ARGS__)
 #define CALL(class, ret, name, n, ...) BODY_##class(ret, name, n, __VA_ARGS__)
 #include "calls.def"

@@ -103,6 +103,13 @@ static inline struct fiber *fiber_at_cancel_point(void)
     return f;
 }
 
+/* The same for a wait that is ours on every thread. */
+static inline void waiter_at_cancel_point(void)
+{
+    if (unlikely(!fiber_at_cancel_point()))
+        cancel_point_kernel();
+}
+
 /* After a wait of the runtime's was interrupted: whether to wait on. */
 static inline bool wait_goes_on(struct fiber *self, bool restartable)
 {
@@ -137,6 +144,57 @@ static inline bool wait_goes_on(struct fiber *self, bool restartable)
 #define CALL_RESTART(self, restartable, ...)                                                       \
     RESTART(self, restartable, fiber_call(self, __VA_ARGS__))
 
+/* A call of libc's or the kernel's that knows nothing of us ends with EINTR when any signal comes, also one that
+ * was not for this thread, or only a message of the runtime's. Such an end is none of the program's
+ * business: call_begins before, and if call_disturbed after EINTR, again. */
+static inline void call_begins(struct fiber *self)
+{
+    self->handled = 0;
+    self->disturbed = false;
+}
+static inline bool call_disturbed(struct fiber *self, bool restartable)
+{
+    uint8_t ends = HANDLED_EINTR | (restartable ? 0 : HANDLED_RESTART);
+    return self->disturbed && !(self->handled & ends);
+}
+/* For results of the kernel's kind. */
+#define CALL_UNDISTURBED(self, restartable, call)                                                  \
+    ({                                                                                             \
+        long outcome_;                                                                             \
+        do {                                                                                       \
+            call_begins(self);                                                                     \
+            outcome_ = (call);                                                                     \
+        } while (unlikely(outcome_ == -EINTR) && call_disturbed(self, restartable));               \
+        outcome_;                                                                                  \
+    })
+/* For libc's functions; the system call restarts after a handler with SA_RESTART. */
+#define UNDISTURBED(self, call)                                                                    \
+    ({                                                                                             \
+        __typeof__(call) outcome_;                                                                 \
+        do {                                                                                       \
+            call_begins(self);                                                                     \
+            outcome_ = (call);                                                                     \
+        } while (unlikely((long)outcome_ == -1) && errno == EINTR && call_disturbed(self, true));  \
+        outcome_;                                                                                  \
+    })
+
+/* What is left of a timeout that began at start (ns). To be read after the kernel has read it: it may be no
+ * pointer. */
+static inline struct timespec *timeout_left(const struct timespec *whole, uint64_t start,
+                                            struct timespec *left)
+{
+    int64_t gone = (int64_t)(timer_now() - start);
+    left->tv_sec = whole->tv_sec - gone / (int64_t)NSEC_PER_SEC;
+    left->tv_nsec = whole->tv_nsec - gone % (int64_t)NSEC_PER_SEC;
+    if (left->tv_nsec < 0) {
+        left->tv_nsec += (long)NSEC_PER_SEC;
+        left->tv_sec--;
+    }
+    if (left->tv_sec < 0)
+        *left = (struct timespec){ 0 };
+    return left;
+}
+
 /* The same for a call that is not a cancellation point. */
 static inline bool wait_goes_on_uncancelled(struct fiber *self, bool restartable)
 {
@@ -166,6 +224,9 @@ long signal_tid_info(uint32_t tid, const siginfo_t *info);
 long signal_wait_call(struct fiber *self, const void *set, siginfo_t *info,
                       const struct timespec *timeout);
 void signal_suspend_call(struct fiber *self, const void *mask);
+
+/* syscall(2) of a fiber; result and errno as its own. */
+long raw_call(struct fiber *self, long nr, const long a[6]);
 
 /* A system call of the futex family (shim/futex.c). Result of the kernel's kind; -ENOSYS: not ours, the
  * kernel shall do it. */

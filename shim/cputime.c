@@ -144,7 +144,17 @@ int cpu_clock_sleep(clockid_t clock, int flags, const struct timespec *time, str
     struct fiber *self = fiber_here();
     if (self)
         handoff_move_enter(self);
-    int err = REAL(clock_nanosleep)(clock, flags, &until, left);
+    struct timespec rest;
+    int err;
+    for (;;) {
+        if (self)
+            call_begins(self);
+        err = REAL(clock_nanosleep)(clock, flags, &until, left ? left : &rest);
+        if (err != EINTR || !self || !call_disturbed(self, false))
+            break;
+        if (!(flags & TIMER_ABSTIME))
+            until = left ? *left : rest;
+    }
     if (self)
         handoff_leave(self);
     return err;

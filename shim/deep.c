@@ -282,6 +282,21 @@ static long run(struct deep_call *c)
     return r;
 }
 
+/* syscall(2), which is no cancellation point. */
+long deep_raw(struct fiber *self, long nr, const long a[6])
+{
+    if ((unsigned long)nr >= PATCH_NUMBERS || !bodies[nr] || nr == SYS_futex ||
+        (nr == SYS_fcntl && (int)a[1] != F_SETLKW && (int)a[1] != F_OFD_SETLKW))
+        return -ENOSYS;
+    struct deep_call c = { .nr = nr };
+    memcpy(c.arg, a, sizeof c.arg);
+    bool outer = self->no_cancel;
+    self->no_cancel = true;
+    long r = bodies[nr](&c);
+    self->no_cancel = outer;
+    return r;
+}
+
 __attribute__((target("general-regs-only"))) deep_body *deep_filter(struct deep_call *c,
                                                                     uintptr_t stack)
 {

@@ -16,6 +16,10 @@ extern struct deep deep;
 void deep_start(void);
 void deep_stats(void);
 
+/* A call that the table has, made by its number. Result of the kernel's kind; -ENOSYS: none. */
+struct fiber;
+long deep_raw(struct fiber *self, long nr, const long a[6]);
+
 /* futex(2) on our table: variadic.c. -ENOSYS: the kernel's to do. */
 struct timespec;
 long futex_private(uint32_t *addr, int op, uint32_t value, const struct timespec *ts,

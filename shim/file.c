@@ -390,7 +390,7 @@ EXPORT int flock(int fd, int op)
         return REAL(flock)(fd, op);
     long r = sys_call(SYS_flock, fd, op | LOCK_NB);
     if (r == -EAGAIN && !(op & LOCK_NB))
-        r = BLOCKED(self, sys_call(SYS_flock, fd, op));
+        r = BLOCKED(self, CALL_UNDISTURBED(self, true, sys_call(SYS_flock, fd, op)));
     return (int)set_errno(r);
 }
 
@@ -404,7 +404,7 @@ EXPORT int lockf(int fd, int cmd, off_t n)
     if (errno != EAGAIN && errno != EACCES)
         return -1;
     handoff_block_enter(self);
-    int r = REAL(lockf)(fd, F_LOCK, n);
+    int r = UNDISTURBED(self, REAL(lockf)(fd, F_LOCK, n));
     handoff_block_leave(self);
     return r;
 }

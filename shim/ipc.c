@@ -111,11 +111,19 @@ EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespe
             return (int)set_errno(r);
     }
     /* Never restarted after a handler, and no cancellation point: what else interrupts it is ours. */
+    const struct timespec *whole = timeout;
+    uint64_t start = timer_now();
+    struct timespec left;
     long r;
-    do {
-        self->handled = 0;
-        r = BLOCKED(self, sys_call(SYS_semtimedop, id, ops, n, timeout));
-    } while (r == -EINTR && !self->handled);
+    for (handoff_block_enter(self);;) {
+        call_begins(self);
+        r = sys_call(SYS_semtimedop, id, ops, n, timeout);
+        if (r != -EINTR || !call_disturbed(self, false))
+            break;
+        if (whole)
+            timeout = timeout_left(whole, start, &left);
+    }
+    handoff_block_leave(self);
     return (int)set_errno(r);
 }
 

@@ -176,12 +176,12 @@ EXPORT int pthread_cond_destroy(pthread_cond_t *cond)
 /* A cancellation point: acted upon before the wait, or with the mutex locked again. */
 static int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline)
 {
-    struct fiber *self = fiber_at_cancel_point();
+    waiter_at_cancel_point();
     struct cond *c = (struct cond *)cond;
     int err = cond_is_shared(cond) ? shared_cond_wait(c, (struct mutex *)mutex, deadline)
                                    : cond_wait(c, (struct mutex *)mutex, deadline);
     if (unlikely(err == -EINTR)) {
-        cancel_point(self);
+        cancel_point(NULL);
         err = 0;
     }
     return -err;
@@ -374,7 +374,7 @@ EXPORT int pthread_spin_unlock(pthread_spinlock_t *lock)
 
 EXPORT int sem_wait(sem_t *sem)
 {
-    fiber_at_cancel_point();
+    waiter_at_cancel_point();
     return (int)set_errno(RESTART(fiber_self, true, sem_take((struct sem *)sem, TIMER_NEVER)));
 }
 
@@ -389,7 +389,7 @@ EXPORT int sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *abs
     if ((clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) ||
         !deadline_from(clock, abstime, &deadline))
         return (int)set_errno(-EINVAL);
-    fiber_at_cancel_point();
+    waiter_at_cancel_point();
     return (int)set_errno(RESTART(fiber_self, false, sem_take((struct sem *)sem, deadline)));
 }
 

@@ -54,7 +54,7 @@ static int join(pthread_t thread, void **result, uint64_t deadline)
 
 EXPORT int pthread_join(pthread_t thread, void **result)
 {
-    fiber_at_cancel_point();
+    waiter_at_cancel_point();
     int err = join(thread, result, TIMER_NEVER);
     return err == -ENOTSUP ? REAL(pthread_join)(thread, result) : -err;
 }
@@ -71,7 +71,7 @@ EXPORT int pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock
     uint64_t deadline = TIMER_NEVER;
     if (runtime_mode != RUNTIME_ACTIVE)
         return REAL(pthread_clockjoin_np)(thread, result, clock, abstime);
-    fiber_at_cancel_point();
+    waiter_at_cancel_point();
     if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME)
         return EINVAL;
     if (abstime && !deadline_from(clock, abstime, &deadline))
@@ -120,6 +120,8 @@ EXPORT int pthread_cancel(pthread_t thread)
     int err = runtime_mode == RUNTIME_ACTIVE ? thread_cancel(thread) : -ENOTSUP;
     if (err != -ENOTSUP)
         return -err;
+    if (thread != pthread_self())
+        thread_cancel_prepare();
     err = REAL(pthread_cancel)(thread);
     if (!err)
         thread_cancelled(thread);

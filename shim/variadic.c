@@ -27,6 +27,8 @@ EXPORT long syscall(long nr, ...)
             r = signal_call(nr, a);
         if (r != -ENOSYS)
             return set_errno(r);
+    } else if (nr == SYS_rt_sigaction) { /* the actions are ours even then */
+        return set_errno(signal_call(nr, a));
     }
     if (nr == SYS_gettid)
         return gettid();
@@ -42,28 +44,20 @@ EXPORT long syscall(long nr, ...)
         fiber_yield(self);
         return 0;
     }
-    /* Calls that change descriptors behind the table's back. */
-    if (nr == SYS_fcntl || nr == SYS_ioctl || nr == SYS_dup || nr == SYS_dup2 || nr == SYS_dup3)
-        fd_unshare(a[0] < 0 ? 0 : (int)a[0]);
-    else if (nr == SYS_sendmsg || nr == SYS_sendmmsg || nr == SYS_clone || nr == SYS_clone3 ||
-             nr == SYS_fork)
-        fd_unshare(-1);
-    handoff_enter(self);
-    long r = arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-    handoff_leave(self);
-    return set_errno(r);
+    return raw_call(self, nr, a);
 }
 
-/* A cancellation point of a thread that is libc's: as libc does it. */
+/* A cancellation point on a kernel thread that has nothing else to do. */
 static long direct_call(long nr, long a, long b, long c, long d)
 {
     struct fiber *self = fiber_self;
-    int type;
     if (runtime_mode == RUNTIME_DORMANT || (self && load_relaxed(&self->flags) & FIBER_VFORK))
         return sys_call(nr, a, b, c, d);
-    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-    long r = sys_call(nr, a, b, c, d);
-    pthread_setcanceltype(type, NULL);
+    cancel_point_kernel();
+    self = fiber_self;
+    handoff_enter(self); /* where a cancellation calls it off */
+    long r = CALL_RESTART(self, true, nr, a, b, c, d);
+    handoff_leave(self);
     return r;
 }
 
@@ -109,7 +103,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
     if (!self)
         return (int)set_errno(sys_call(SYS_ioctl, fd, request, arg));
     handoff_enter(self);
-    long r = sys_call(SYS_ioctl, fd, request, arg);
+    long r = CALL_UNDISTURBED(self, true, sys_call(SYS_ioctl, fd, request, arg));
     handoff_leave(self);
     return (int)set_errno(r);
 }

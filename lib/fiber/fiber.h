@@ -109,8 +109,9 @@ struct fiber {
     uint8_t yield_count;
     bool temporary_mask;        /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
     bool no_cancel;             /* in a call of libc's own that is no cancellation point */
-    bool c11;                   /* made by thrd_create: ends with an int */
-    bool apart;                 /* bound: what it creates takes after its kernel thread */
+    bool disturbed;             /* a signal came, for whomever: since it was cleared before a call */
+    bool c11 : 1;               /* made by thrd_create: ends with an int */
+    bool apart : 1;             /* bound: what it creates takes after its kernel thread */
     bool detached;              /* lib/thread; this and the next two: under lock */
     bool ended;                 /* lib/thread */
     bool exiting;               /* lib/thread */
@@ -145,7 +146,8 @@ struct fiber {
     int alt_flags;
 
     /* Signals for this thread that no handler has seen yet: lib/signal. */
-    _Atomic(struct note *) raised; /* on itself, and not arrived yet: see deliver.c */
+    uint32_t raised;         /* below SIGRTMIN: raised on itself, not arrived yet: see deliver.c */
+    uint64_t raised_info[6]; /* of the last one, as much of it as the kernel keeps */
     _Atomic(struct note *) notes;
     _Atomic uint64_t pending; /* numbers that notes has, or will have in a moment */
     uint64_t sigwait;         /* what it waits for in sigtimedwait */

@@ -388,6 +388,13 @@ bool tcb_cancelling(uintptr_t tp)
     return (flags & (CANCELING | CANCELED)) == CANCELING;
 }
 
+bool tcb_cancelled_anywhere(uintptr_t tp)
+{
+    uint32_t flags = load_relaxed((_Atomic uint32_t *)(tp + libc.cancel_offset));
+    return libc.cancel_offset && (flags & (CANCELED | CANCEL_ASYNC | CANCEL_DISABLED | EXITING |
+                                           TERMINATED)) == (CANCELED | CANCEL_ASYNC);
+}
+
 void tcb_cancel(uintptr_t tp)
 {
     atomic_fetch_or_explicit((_Atomic uint32_t *)(tp + libc.cancel_offset), CANCELED,

@@ -69,7 +69,7 @@ void tcb_leave_rseq(void);
 extern uintptr_t (*tcb_kernel_thread)(void);
 extern bool (*tcb_setxid_ours)(void);
 void tcb_wrap_setxid(uintptr_t main_tp, size_t cancelhandling_offset);
-/* After tcb_activate: the offset of cancelhandling in libc's thread structure. */
+/* The offset of cancelhandling in libc's thread structure; 0: not found. */
 size_t tcb_cancelhandling(void);
 /* The bits in it, as tcb_activate found them. */
 #define CANCEL_DISABLED 1u
@@ -80,6 +80,8 @@ size_t tcb_cancelhandling(void);
 #define TERMINATED      32u
 /* Whether libc is sending its cancellation signal to the thread with this TCB. */
 bool tcb_cancelling(uintptr_t tp);
+/* Whether that thread is cancelled wherever it is: it has been, with the asynchronous type, enabled. */
+bool tcb_cancelled_anywhere(uintptr_t tp);
 /* Makes that a cancellation which the next cancellation point acts upon. */
 void tcb_cancel(uintptr_t tp);
 

@@ -44,9 +44,8 @@ static struct {
     _Atomic uint32_t asleep; /* deeply */
     uint32_t pid, ktid;
     _Atomic(struct job *) jobs;
-    void (*libc_handler)(int, siginfo_t *, void *); /* of RESCUE_SIGNAL */
-    char process[16];                               /* name */
-    uint64_t look_within;                           /* somebody may use up its slice, ns */
+    char process[16];     /* name */
+    uint64_t look_within; /* somebody may use up its slice, ns */
 } monitor;
 
 /* Something that must be done on a kernel thread with the process's own attributes. */
@@ -140,29 +139,25 @@ static bool move_here(struct fiber *self, void *context)
 static void on_rescue(int sig, siginfo_t *info, void *context)
 {
     struct fiber *self = fiber_self;
+    (void)sig;
     if (!self || load_relaxed(&self->flags) & FIBER_DIRECT) {
-        bool cancelled = tcb_cancelling(arch_tp_get());
-        if (self && load_relaxed(&self->inside)) {
+        if (!self || !(load_relaxed(&self->flags) & FIBER_BOUND)) {
+            sched_cancel_ops.arrived_kernel(self, info, context);
+        } else if (load_relaxed(&self->inside)) {
             atomic_fetch_or_explicit(&self->kernel_word, KERNEL_LOOK, memory_order_relaxed);
-            if (cancelled)
-                tcb_cancel(arch_tp_get()); /* acted upon when it has left */
-            if (load_relaxed(&self->flags) & FIBER_BOUND)
-                store_relaxed(&self->worker->signals, sched_cancel_ops.anywhere(self));
-        } else if (self && load_relaxed(&self->flags) & FIBER_BOUND) {
+            store_relaxed(&self->worker->signals, sched_cancel_ops.anywhere(self));
+        } else {
             store_relaxed(&self->worker->signals, 0);
             sched_cancel_ops.arrived(self, context);
-        } else if (monitor.libc_handler && cancelled) {
-            monitor.libc_handler(sig, info, context); /* libc cancels a thread of its own */
         }
         return;
     }
+    self->disturbed = true;
     struct worker *w = self->worker;
     if (load_relaxed(&w->in_runtime)) {
         preempt_later(self, w);
         return; /* it will look by itself */
     }
-    if (sched_signal_ops.may_interrupt(context))
-        sched_signal_ops.not_raised(self);
     if (preempt_here(self, w, context)) {
         w = self->worker;
     } else {
@@ -183,7 +178,7 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
      * pending for this kernel thread then. */
     if (!moved && load_relaxed(&self->attention) & ATTENTION_SIGNAL) {
         if (sched_signal_ops.may_interrupt(context))
-            sched_signal_ops.deliver_over(self, context);
+            sched_signal_ops.deliver(self);
         else if (signals)
             store_relaxed(&w->signals, 1); /* so that we are called again */
     }
@@ -199,23 +194,25 @@ void sched_nudge(struct fiber *f)
     struct worker *w = *(struct worker *volatile *)&f->worker;
     if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime))
         return; /* it comes by itself */
-    if (*(volatile uint64_t *)&f->sigwait || *(volatile bool *)&f->temporary_mask) {
-        /* It may wait for the very signal that its own thread is to get; it goes on by itself. */
-        sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
-    } else if (load_relaxed(&f->in_syscall)) {
+    /* It may wait for the very signal that its own thread is to get; it goes on by itself. */
+    bool waits = *(volatile uint64_t *)&f->sigwait || *(volatile bool *)&f->temporary_mask;
+    if (!waits && load_relaxed(&f->in_syscall)) {
         struct proc *p = proc_retake(w); /* it looks at attention when it wants one again */
         if (p)
             handoff_proc(p);
-    } else if (!thread_sleeps(w->ktid)) {
+    } else if ((waits || !thread_sleeps(w->ktid)) && worker_hold(w, f)) {
         sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+        worker_let_go(w);
     }
 }
 
 void sched_cancel_running(struct fiber *f)
 {
     struct worker *w = f->worker; /* as of when it last ran; workers are never unmapped */
-    if (w && load_relaxed(&w->cur) == f)
-        sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+    if (!w || load_relaxed(&w->cur) != f || !worker_hold(w, f))
+        return;
+    sys_call(SYS_tgkill, monitor.pid, w->ktid, RESCUE_SIGNAL);
+    worker_let_go(w);
 }
 
 /* ---- names in /proc/self/task ----
@@ -445,17 +442,15 @@ static void *monitor_main(void *arg)
     return NULL;
 }
 
-int monitor_start(void)
-{
-    static void (*libc_handler)(int, siginfo_t *, void *);
-    memset(&monitor, 0, sizeof monitor);
-    monitor.pid = (uint32_t)sys_call(SYS_getpid);
-    sys_call(SYS_prctl, PR_GET_NAME, monitor.process);
-    preempt_start();
-    reader_start();
-    sched.membarrier = sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ==
-                       0;
+static bool handler_installed;
 
+bool rescue_installed(void)
+{
+    return handler_installed;
+}
+
+void rescue_install(void)
+{
     /* On the alternate stack if the thread has one: the stack pointer may be no stack (Erlang's generated
      * code keeps data below it). Such a fiber is stopped on that stack, which is its own as well.
      * The kernel's own sigaction: libc's refuses the number. */
@@ -465,15 +460,23 @@ int monitor_start(void)
         void (*restorer)(void);
         uint64_t mask;
     } action = { on_rescue, SA_RESTART | SA_SIGINFO | SA_ONSTACK | KERNEL_SA_RESTORER,
-                 arch_sigreturn, ~0ull },
-      libc_action = { 0 };
-    sys_call(SYS_rt_sigaction, RESCUE_SIGNAL, &action, &libc_action, 8);
-    /* tcb_activate has made libc install its own; never again after this. In a fork's child that
-     * becomes active it is ours already. */
-    if (libc_action.handler && libc_action.handler != on_rescue)
-        libc_handler = libc_action.handler;
-    monitor.libc_handler = libc_handler;
+                 arch_sigreturn, ~0ull };
+    /* libc was made to install its own before (tcb_activate, thread_cancel_prepare); never again. */
+    sys_call(SYS_rt_sigaction, RESCUE_SIGNAL, &action, NULL, 8);
+    handler_installed = true;
+}
 
+int monitor_start(void)
+{
+    memset(&monitor, 0, sizeof monitor);
+    monitor.pid = (uint32_t)sys_call(SYS_getpid);
+    sys_call(SYS_prctl, PR_GET_NAME, monitor.process);
+    preempt_start();
+    reader_start();
+    sched.membarrier = sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ==
+                       0;
+
+    rescue_install();
     pthread_t thread;
     pthread_attr_t attr;
     sigset_t all, before;

@@ -360,6 +360,7 @@ static struct worker *wait_turn(struct fiber *self)
 {
     struct worker *w = self->worker;
     lock_acquire(&w->retake_lock); /* waits for the monitor's decision */
+    sys_call(SYS_getpid);          /* what was sent to this fiber finds it here: worker_hold */
     bool taken = w->proc == NULL;
     store_relaxed(&w->retake, chaos_on);
     lock_release(&w->retake_lock);

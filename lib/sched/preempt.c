@@ -153,8 +153,11 @@ bool preempt_here(struct fiber *self, struct worker *w, void *context)
     store_relaxed(&w->preempt, 0);
     add_relaxed(&sched.preempts, 1);
     if (unlikely(load_relaxed(&w->retake))) {
-        runtime_enter_slow(self); /* waits for its turn if the proc is gone */
-        if (unlikely(chaos_on))
+        struct proc *p = *(struct proc *volatile *)&w->proc;
+        uint32_t tick = p ? load_relaxed(&p->tick) : 0;
+        struct worker *now = runtime_enter_slow(self); /* waits for its turn if the proc is gone */
+        bool paused = !p || now->proc != p || load_relaxed(&p->tick) != tick;
+        if (unlikely(chaos_on || !paused))
             fiber_reschedule(self, requeue_hog);
     } else {
         w->proc->hog_at = timer_now();

@@ -153,3 +153,26 @@ struct proc *proc_retake(struct worker *w)
     lock_release(&w->retake_lock);
     return taken;
 }
+
+/* The same without taking the proc: while the lock is held f computes, or sits in a system call, but does
+ * not come past runtime_enter. retake stays set, so that it goes by wait_turn then, which makes a system
+ * call: at its end the kernel delivers what was sent. A blocker's retake is always set. */
+bool worker_hold(struct worker *w, struct fiber *f)
+{
+    lock_acquire(&w->retake_lock);
+    uint32_t before = load_relaxed(&w->retake);
+    if (!w->blocker)
+        store_seq(&w->retake, 1);
+    sched_barrier();
+    if (!load_acquire(&w->in_runtime) && load_relaxed(&w->cur) == f)
+        return true;
+    if (!w->blocker)
+        store_relaxed(&w->retake, before);
+    lock_release(&w->retake_lock);
+    return false;
+}
+
+void worker_let_go(struct worker *w)
+{
+    lock_release(&w->retake_lock);
+}

@@ -202,11 +202,6 @@ struct sched_signal_ops {
     void (*unblocked)(uint64_t mask);
     /* On a fiber's stack outside the runtime, at its end. */
     void (*ended)(struct fiber *self);
-    /* In a signal handler that blocks everything and may move the fiber: nothing that is meant for it
-     * stays behind, pending for the kernel thread. */
-    void (*not_raised)(struct fiber *self);
-    /* deliver, in such a handler. */
-    void (*deliver_over)(struct fiber *self, const void *ucontext);
 };
 extern struct sched_signal_ops sched_signal_ops;
 
@@ -217,6 +212,8 @@ struct sched_cancel_ops {
     void (*arrived)(struct fiber *self, void *ucontext);
     /* Whether the fiber may be cancelled anywhere, and has been. */
     bool (*anywhere)(struct fiber *self);
+    /* The signal on a thread that is libc's; self may be NULL. */
+    void (*arrived_kernel)(struct fiber *self, void *siginfo, void *ucontext);
 };
 extern struct sched_cancel_ops sched_cancel_ops;
 /* A wait in a function that is no cancellation point was interrupted, nothing is locked and the fiber in
@@ -330,9 +327,12 @@ _Noreturn void fiber_switch_away(struct fiber *self, struct fiber *next,
 
 /* ---- preemption (preempt.c) ---- */
 
-/* libc keeps this number from programs for its own cancellation, which raddle replaces for fibers; for
- * threads that stay libc's, on_rescue calls libc's handler. */
+/* libc keeps this number from programs for its own cancellation, which raddle replaces; on threads that
+ * stay libc's, on_rescue does what libc's handler would. */
 #define RESCUE_SIGNAL 32
+/* Takes it, when libc has installed its handler for the last time. */
+void rescue_install(void);
+bool rescue_installed(void);
 
 /* A signal of the monitor's has interrupted the fiber outside the runtime, and everything is blocked:
  * true: it was to stop, has let others run, and is inside the runtime again, maybe on another worker.
@@ -401,6 +401,11 @@ void proc_release_locked(struct proc *p);
 bool proc_take_idle_locked(struct worker *w);
 bool proc_reclaim_locked(struct proc *p);
 struct proc *proc_retake(struct worker *w);
+/* Whether f runs on w outside of the runtime. If so it stays there until worker_let_go, and takes what
+ * signals w's kernel thread has got by then before it lets another fiber run. Between the two only a
+ * signal may be sent. Inside the runtime, or the monitor. */
+bool worker_hold(struct worker *w, struct fiber *f);
+void worker_let_go(struct worker *w);
 void worker_set_alt(struct fiber *self);
 /* Whether a signal handler of the program's runs on the fiber whose stack pointer is sp. */
 bool worker_in_handler(struct fiber *self, uintptr_t sp);

@@ -67,14 +67,21 @@ long kernel_futex_wait(struct fiber *self, const struct futex_wait *what, uint64
                           0,
                           what->bits };
     const long *args = what->n ? several : one;
-    self->handled = 0;
-    if (direct)
+    if (direct && load_relaxed(&self->flags) & FIBER_VFORK)
         return arch_syscall6(args[0], args[1], args[2], args[3], args[4], args[5], args[6]);
+    self->handled = 0;
     /* On a kernel thread of its own, where a cancellation can call it off. */
-    sync_real.block(self);
+    if (direct)
+        store_relaxed(&self->in_syscall, 1);
+    else
+        sync_real.block(self);
+    fence_compiler(); /* partner: the barrier in pthread_cancel */
     uint32_t ends = PARK_NO_POINTS >> reason & 1 ? 0 : ATTENTION_CANCEL;
     long r = arch_syscall_unless(&self->attention, ends, args);
-    sync_real.unblock(self);
+    if (direct)
+        store_relaxed(&self->in_syscall, 0);
+    else
+        sync_real.unblock(self);
     return r;
 }
 

@@ -9,7 +9,8 @@
  * either: somebody may wait.
  *
  * Who starts a phase sets phase_futex after it; so whoever finds the phase right must also wait for the
- * futex word, or the next owner would change it under the feet of the former.
+ * futex word, or the next owner would change it under the feet of the former: readers would then sleep in
+ * a read phase, for ever.
  *
  * Called on the program's stacks, outside the runtime. */
 #include "sync/sync.h"
@@ -166,15 +167,12 @@ static bool hand_over(struct rwlock *l)
     return false;
 }
 
-/* The primary writer does not wait for the readers any longer. */
+/* The primary writer does not wait for the readers any longer. It leaves the role free for whoever takes
+ * it, and does not hand it over as libc's would: a writer of libc's that is handed the role looks at the
+ * state only, and would take the lock before the last reader has set phase_futex. */
 static bool writer_gave_up(struct rwlock *l)
 {
     uint32_t used = atomic_exchange_explicit(&l->writers_futex, 0, memory_order_relaxed);
-    if (hand_over(l)) {
-        if (used & USED)
-            shared_wake(&l->writers_futex, 1);
-        return true;
-    }
     uint32_t s = load_relaxed(&l->state);
     while (!(s & PHASE)) {
         if (!cas_release(&l->state, &s, (s ^ LOCKED) & ~AWAITED))
@@ -235,19 +233,19 @@ int shared_rwlock_write(struct rwlock *l, uint64_t deadline)
     uint32_t used = 0;
     if (become_primary(l, deadline, &used))
         return -ETIMEDOUT;
-    uint32_t s = load_acquire(&l->state);
     store_relaxed(&l->writers_futex, 1 | used);
-    while (!(s & PHASE)) {
-        if (s / READER) {
-            if (wait_for_phase(l, PHASE, deadline, writer_gave_up))
-                return -ETIMEDOUT;
-            break;
-        }
+    uint32_t s = load_acquire(&l->state);
+    while (!(s & PHASE) && s < READER) {
         if (cas_acquire(&l->state, &s, s | PHASE)) {
             store_relaxed(&l->phase_futex, PHASE);
-            break;
+            own(l);
+            return 0;
         }
     }
+    /* A writers' phase that we did not start may be one that the last reader is just starting, for us or
+     * for the writer before us, and its word is about to come. */
+    if (wait_for_phase(l, PHASE, deadline, writer_gave_up))
+        return -ETIMEDOUT;
     own(l);
     return 0;
 }

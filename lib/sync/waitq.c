@@ -388,6 +388,7 @@ struct fiber *fiber_current_slow(void)
     f->tid = (uint32_t)sys_call(SYS_gettid);
     store_relaxed(&f->flags, FIBER_KERNEL | FIBER_FOREIGN);
     fiber_self = f;
+    fence_seq(); /* partner: libc's store of the flag in pthread_cancel: see thread/cancel_kernel.c */
     /* Before the library's constructor only main can come here, which is adopted once more there. */
     if (started)
         when_gone(f);

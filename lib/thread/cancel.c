@@ -13,7 +13,8 @@
  * called off if nothing was done yet. With the asynchronous type a fiber that computes unwinds from
  * wherever the signal finds the program's code; if it finds ours, the monitor sends it again.
  *
- * Called on the program's stacks, outside the runtime, with no lock of ours. */
+ * Threads that are libc's: cancel_kernel.c. Called on the program's stacks, outside the runtime, with no
+ * lock of ours. */
 #include <errno.h>
 #include <signal.h>
 #include <ucontext.h>
@@ -66,7 +67,7 @@ void cancel_enabled(struct fiber *self)
 
 static bool cancel_anywhere(struct fiber *self)
 {
-    return (load_relaxed(flags_of(self)) & (DECISIVE | CANCEL_ASYNC)) == (CANCELED | CANCEL_ASYNC);
+    return tcb_cancelled_anywhere(self->tp);
 }
 
 static void cancel_arrived(struct fiber *self, void *context)
@@ -87,7 +88,9 @@ static void cancel_arrived(struct fiber *self, void *context)
 
 void cancel_init(void)
 {
-    sched_cancel_ops = (struct sched_cancel_ops){ cancel_arrived, cancel_anywhere };
+    sched_cancel_ops.arrived = cancel_arrived;
+    sched_cancel_ops.anywhere = cancel_anywhere;
+    cancel_kernel_init();
 }
 
 /* In a call of libc's a bound fiber is interrupted as libc would do it (the type is asynchronous
@@ -107,26 +110,13 @@ static int cancel_bound(struct fiber *f)
     sched_barrier();
     fiber_interrupt(w, f);
     lock_acquire(&f->lock);
-    if (!f->ended && cancel_anywhere(f)) {
+    if (!f->ended && (cancel_anywhere(f) || load_relaxed(&f->in_syscall))) {
         sys_call(SYS_tgkill, sys_call(SYS_getpid), load_relaxed(&f->carrier)->ktid, RESCUE_SIGNAL);
         monitor_kick(); /* repeats it if it finds our code */
     }
     lock_release(&f->lock);
     runtime_leave(self);
     return 0;
-}
-
-void thread_cancelled(pthread_t thread)
-{
-    struct fiber *f = runtime_mode != RUNTIME_DORMANT ? fiber_of(thread) : NULL;
-    struct fiber *self = fiber_current();
-    if (!f || f == self)
-        return;
-    struct worker *w = runtime_enter(self);
-    atomic_fetch_or_explicit(&f->attention, ATTENTION_CANCEL, memory_order_seq_cst);
-    sched_barrier();
-    fiber_interrupt(w, f);
-    runtime_leave(self);
 }
 
 int thread_cancel(pthread_t thread)

@@ -29,7 +29,10 @@ struct worker *thread_carrier(const struct thread_attributes *a, bool inherit, i
 /* Threads that have not ended; returns the number after adding n. */
 int thread_count(int n);
 
+/* Once, in the constructor. */
 void cancel_init(void);
+void cancel_kernel_init(void);
+void cancel_kernel_after_fork(void);
 
 /* CPUs that the cgroup's quota allows, rounded up; 0: no limit. */
 uint32_t cgroup_cpus(void);

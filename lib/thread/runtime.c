@@ -41,6 +41,7 @@ void runtime_init(void)
     store_relaxed(&fiber_live, 1);
     tcb_find(&layout_problem);
     waitq_start();
+    cancel_init();
     if (options.bound == BOUND_ALL)
         runtime_mode = RUNTIME_DIRECT;
 }
@@ -156,7 +157,6 @@ void runtime_activate(void)
         return;
     }
     tcb_kernel_thread = kernel_thread;
-    cancel_init();
     setid_start();
     carrier_init();
     tcb_wrap_setxid(main_fiber.tp, tcb_cancelhandling());
@@ -172,6 +172,7 @@ void runtime_activate(void)
 void runtime_after_fork(struct fiber *self)
 {
     self->inherits = 0; /* they are the parent's thread's */
+    cancel_kernel_after_fork();
     if (runtime_mode == RUNTIME_DIRECT) {
         self->tid = (uint32_t)sys_call(SYS_gettid);
         sync_after_fork(self);
@@ -187,7 +188,7 @@ void runtime_after_fork(struct fiber *self)
     store_relaxed(&self->carrier, NULL);
     store_relaxed(&self->attention, 0);
     store_relaxed(&self->notes, NULL);
-    self->raised = NULL;
+    self->raised = 0;
     store_relaxed(&self->pending, 0);
     sched_main_fiber = NULL;
     sched_after_fork();

@@ -62,11 +62,15 @@ long thread_ask(struct fiber *f, thread_setter *get, void *arg);
 
 /* pthread_cancel(3). */
 int thread_cancel(pthread_t thread);
-/* libc has cancelled a thread of its own: ends a wait of ours that it is in. */
+/* Around libc's own pthread_cancel of a thread that is libc's: the first makes the signal that it sends
+ * ours, the other ends a wait of ours that the thread is in. */
+void thread_cancel_prepare(void);
 void thread_cancelled(pthread_t thread);
 /* At a cancellation point: does not return if the calling fiber is to end. NULL and threads that are
  * no fibers: nothing, libc looks after them. */
 void cancel_point(struct fiber *self);
+/* The same for a thread that is no fiber, before a wait that is ours on any thread. */
+void cancel_point_kernel(void);
 /* Whether cancel_point would not return; cheap. Fibers only. */
 bool cancel_pending(struct fiber *self);
 /* Around a call that libc makes for itself: a cancellation point only if libc has made the type

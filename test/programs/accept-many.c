@@ -79,7 +79,9 @@ int main(void)
     while (accepted < CONNECTIONS)
         nap(2);
     while (ended < THREADS) {
-        SYS(shutdown(listener, SHUT_RD));
+        if (shutdown(listener, SHUT_RD) < 0) {
+            CHECK_EQ(errno, ENOTCONN); /* done already, and they are slow */
+        }
         nap(2);
     }
     for (int i = 0; i < THREADS; i++)
