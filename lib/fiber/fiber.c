@@ -171,7 +171,7 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     f->handler_sp = 0;
     f->sigwait = 0;
     f->temporary_mask = false;
-    f->raised = 0;
+    f->raised = NULL;
     store_relaxed(&f->nopreempt, 0);
     f->yield_count = 0;
     f->detached = f->ended = f->exiting = f->c11 = f->apart = false;

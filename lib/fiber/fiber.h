@@ -146,8 +146,7 @@ struct fiber {
     int alt_flags;
 
     /* Signals for this thread that no handler has seen yet: lib/signal. */
-    uint32_t raised;         /* below SIGRTMIN: raised on itself, not arrived yet: see deliver.c */
-    uint64_t raised_info[6]; /* of the last one, as much of it as the kernel keeps */
+    _Atomic(struct note *) raised; /* on itself, and not arrived yet: see deliver.c */
     _Atomic(struct note *) notes;
     _Atomic uint64_t pending; /* numbers that notes has, or will have in a moment */
     uint64_t sigwait;         /* what it waits for in sigtimedwait */

@@ -158,6 +158,8 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
         preempt_later(self, w);
         return; /* it will look by itself */
     }
+    if (sched_signal_ops.may_interrupt(context))
+        sched_signal_ops.not_raised(self);
     if (preempt_here(self, w, context)) {
         w = self->worker;
     } else {
@@ -178,7 +180,7 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
      * pending for this kernel thread then. */
     if (!moved && load_relaxed(&self->attention) & ATTENTION_SIGNAL) {
         if (sched_signal_ops.may_interrupt(context))
-            sched_signal_ops.deliver(self);
+            sched_signal_ops.deliver_over(self, context);
         else if (signals)
             store_relaxed(&w->signals, 1); /* so that we are called again */
     }

@@ -202,6 +202,11 @@ struct sched_signal_ops {
     void (*unblocked)(uint64_t mask);
     /* On a fiber's stack outside the runtime, at its end. */
     void (*ended)(struct fiber *self);
+    /* In a signal handler that blocks everything and may move the fiber: nothing that is meant for it
+     * stays behind, pending for the kernel thread. */
+    void (*not_raised)(struct fiber *self);
+    /* deliver, in such a handler. */
+    void (*deliver_over)(struct fiber *self, const void *ucontext);
 };
 extern struct sched_signal_ops sched_signal_ops;
 

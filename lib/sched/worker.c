@@ -116,7 +116,12 @@ void worker_take_signals(struct fiber *self)
         w->sigmask = self->sigmask;
         sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &self->sigmask, NULL, 8);
     }
-    if (load_relaxed(&self->attention) & ATTENTION_SIGNAL)
+    uint32_t attention = load_relaxed(&self->attention);
+    if (unlikely(attention & ATTENTION_HANDLER) && load_relaxed(&self->notes)) {
+        worker_read_mask(self); /* siglongjmp may have let them through */
+        attention |= ATTENTION_SIGNAL;
+    }
+    if (attention & ATTENTION_SIGNAL)
         sched_signal_ops.deliver(self);
     if (unlikely(load_relaxed(&self->attention) & ATTENTION_CANCEL) &&
         sched_cancel_ops.anywhere(self)) {

@@ -17,6 +17,16 @@
  * return, a siglongjmp out of it and what it changes in its context work as ever. If no fiber takes
  * a signal it goes back to the kernel, which keeps it pending for the process.
  *
+ * The order. A fiber takes the oldest of its notes, and has raised at most one of them that has not
+ * arrived (fiber->raised): none overtakes it in the kernel. What is raised is pending for a kernel
+ * thread, so while it is, nothing may take the fiber off that thread. Raised where it is not blocked it
+ * arrives before the system call returns; where the kernel blocks it until the end of a handler's frame,
+ * which returns at once then, it arrives as that ends. In between only signals can come. The program's
+ * handlers, which may park, wait then (signal_arrived). The monitor's signal, whose number is lower than
+ * those that queue, comes first in spite of having been sent later, and its handler may move the fiber:
+ * it takes back what is raised before it does (take_back). A note that goes back, or that was raised
+ * and arrived where no handler may run, goes back with the number by which it is ordered.
+ *
  * A fiber that is to look at its notes is interrupted if it is parked (fiber_interrupt), sees them
  * when it leaves the runtime or before it parks, and is sent a kick if it computes or sits in a
  * system call: the signal itself, marked, to its kernel thread. The order that makes this complete
@@ -52,11 +62,23 @@
 
 static char kick_mark, raised_mark;
 
+enum arrival { FOR_PROCESS, DIRECTED, KICK };
+
 /* Room in what the kernel keeps of a siginfo that has no meaning for signals which are sent: there a fiber
- * marks what it raises on itself, which is for nobody else. */
-static const void **mark_of(siginfo_t *info)
+ * marks what it raises on itself, which is for nobody else, with which of its notes it is. */
+static uint64_t *mark_of(siginfo_t *info)
 {
-    return (const void **)((char *)info + 40);
+    return (uint64_t *)((char *)info + 40);
+}
+
+static uint64_t mark(const struct note *n)
+{
+    return (uint64_t)(uintptr_t)&raised_mark << 32 | (uint32_t)n->sequence;
+}
+
+static bool was_raised(siginfo_t *info)
+{
+    return *mark_of(info) >> 32 == (uint32_t)(uintptr_t)&raised_mark;
 }
 
 /* Of a fiber that has ended: what was for the process goes to somebody else, by way of w, or of another
@@ -85,10 +107,10 @@ static bool goes_before(const struct note *a, const struct note *b)
     return fault_x == fault_y ? x < y : fault_x;
 }
 
-bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
+static struct note *take(struct fiber *self, uint64_t set)
 {
     if (!load_relaxed(&self->notes))
-        return false;
+        return NULL;
     struct note *found = NULL, *all = note_take_all(&self->notes);
     for (struct note *n = all; n; n = n->next)
         if (n->tid == self->tid && (set & SIGNAL_BIT(n->info.si_signo)) &&
@@ -107,12 +129,18 @@ bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
             note_push(&self->notes, n);
         }
     }
-    if (!found)
-        return false;
-    *info = found->info;
     if (more)
         atomic_fetch_or_explicit(&self->pending, bit, memory_order_relaxed);
-    note_free(found);
+    return found;
+}
+
+bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
+{
+    struct note *n = take(self, set);
+    if (!n)
+        return false;
+    *info = n->info;
+    note_free(n);
     return true;
 }
 
@@ -253,64 +281,143 @@ static void drain(struct worker *w, struct fiber *cur)
 
 /* ---- on the fiber ---- */
 
+/* What is raised becomes a note that waits again. Async-signal-safe. */
+static void again(struct fiber *self)
+{
+    struct note *n = xchg_acqrel(&self->raised, NULL);
+    if (n)
+        note_for(self, n);
+}
+
+/* Has come, or been taken from the kernel, while no handler may run. False: there is no room. */
+static bool put_by(struct worker *w, struct fiber *self, const siginfo_t *info, bool directed)
+{
+    struct note *n = note_make(info);
+    if (n && directed)
+        note_for(self, n);
+    else if (n)
+        note_push(&w->notes, n);
+    if (!directed)
+        store_relaxed(&w->signals, 1);
+    return n || directed;
+}
+
+/* Looks for what is raised among what is pending for this kernel thread. False: it is not, or no more. */
+static bool take_back(struct fiber *self)
+{
+    struct note *n = load_relaxed(&self->raised);
+    int sig = n->info.si_signo;
+    uint64_t bit = SIGNAL_BIT(sig), its = mark(n);
+    struct timespec now = { 0 };
+    siginfo_t info;
+    while (sys_call(SYS_rt_sigtimedwait, &bit, &info, &now, 8) == sig) {
+        if (*mark_of(&info) == its)
+            return true;
+        if (!signal_is_kick(&info) && !was_raised(&info) &&
+            !put_by(self->worker, self, &info, info.si_code == SI_TKILL))
+            give_back(&info);
+    }
+    return false;
+}
+
+/* In the handler of the monitor's signal, with everything blocked, before the fiber may move. What is not
+ * pending has a frame already, beneath, and will find that it is no longer awaited. */
+static void not_raised(struct fiber *self)
+{
+    if (likely(!load_relaxed(&self->raised)))
+        return;
+    take_back(self);
+    again(self);
+}
+
 /* A kick of this number may be pending for the kernel thread, which blocks it: in a handler. The kernel
  * keeps one of a kind, so what we are about to raise would be lost in it. One may also come just before
- * we raise, from a thread that has left the note and not sent its kick yet; so what is raised is
- * remembered, and a kick that arrives in its place stands for it (arrived_as_kick). */
+ * we raise, from a thread that has left the note and not sent its kick yet; so a kick of the number that
+ * is raised stands for it: the note waits again, and what was raised, if it comes too, is one more kick. */
 static void take_kick(int sig)
 {
     uint64_t bit = SIGNAL_BIT(sig);
     struct timespec now = { 0 };
     siginfo_t info;
     if (sig < SIGRTMIN && sys_call(SYS_rt_sigtimedwait, &bit, &info, &now, 8) == sig &&
-        !signal_is_kick(&info) && info.si_code != SI_TKILL && *mark_of(&info) != &raised_mark)
+        !signal_is_kick(&info) && info.si_code != SI_TKILL && !was_raised(&info))
         give_back(&info); /* for the process; one for us becomes one with what is raised now */
 }
 
-static bool arrived_as_kick(struct fiber *self, int sig, siginfo_t *info)
-{
-    if (!(self->raised & SIGNAL_BIT(sig)))
-        return false;
-    self->raised &= ~(uint32_t)SIGNAL_BIT(sig);
-    memset(info, 0, sizeof *info);
-    memcpy(info, self->raised_info, sizeof self->raised_info);
-    if (info->si_signo != sig) { /* another one has been raised since */
-        memset(info, 0, sizeof *info);
-        info->si_signo = sig;
-        info->si_code = SI_TKILL;
-        info->si_pid = (pid_t)sys_call(SYS_getpid);
-        info->si_uid = (uid_t)sys_call(SYS_getuid);
-    }
-    return true;
-}
-
-static void deliver_these(struct fiber *self, uint64_t set)
+/* The kernel thread is the fiber's: its pending signals and its mask are too. */
+static void deliver_direct(struct fiber *self)
 {
     siginfo_t info;
     long pid = sys_call(SYS_getpid), ktid = sys_call(SYS_gettid);
-    for (;;) {
-        atomic_fetch_and_explicit(&self->attention, ~ATTENTION_SIGNAL, memory_order_seq_cst);
-        bool direct = load_relaxed(&self->flags) & FIBER_DIRECT; /* then the kernel has the mask */
-        if (!direct)
-            ktid = self->worker->ktid;
-        /* No system call between the two: at its end another signal may run handlers here, out of turn. */
-        if (!signal_take(self, direct ? ~0ull : set, &info))
-            return;
-        *mark_of(&info) = &raised_mark;
-        take_kick(info.si_signo);
-        if (info.si_signo < SIGRTMIN) {
-            memcpy(self->raised_info, &info, sizeof self->raised_info);
-            self->raised |= (uint32_t)SIGNAL_BIT(info.si_signo);
-        }
-        /* The handler runs when this returns, if not everything is blocked here (monitor.c). */
+    atomic_fetch_and_explicit(&self->attention, ~ATTENTION_SIGNAL, memory_order_seq_cst);
+    /* No system call between the two: at its end another signal may run handlers here, out of turn. */
+    while (signal_take(self, ~0ull, &info))
         sys_call(SYS_rt_tgsigqueueinfo, pid, ktid, info.si_signo, &info);
-        set = ~self->sigmask;
+}
+
+/* Whether what was raised before is still to come. If it went away without coming, the program ignores it
+ * since, and the kernel has dropped it. */
+static void settle(struct fiber *self)
+{
+    struct note *n = self->raised;
+    bool there = take_back(self);
+    if (!cas_acquire(&self->raised, &n, NULL))
+        return; /* it has come */
+    if (there)
+        note_for(self, n);
+    else
+        note_free(n);
+}
+
+/* Raises what is next of the set. True: its handler has run. False: there is none, or it arrives when the
+ * frame is gone that we are called from. */
+static bool raise_next(struct fiber *self, uint64_t set)
+{
+    long pid = sys_call(SYS_getpid), r = 0;
+    /* From here to the raise no system call: at its end other signals raise theirs, and run handlers. */
+    while (unlikely(load_relaxed(&self->raised)))
+        settle(self);
+    atomic_fetch_and_explicit(&self->attention, ~ATTENTION_SIGNAL, memory_order_seq_cst);
+    struct note *n = take(self, set);
+    if (n) {
+        siginfo_t info = n->info;
+        *mark_of(&info) = mark(n);
+        store_relaxed(&self->raised, n); /* no handler of the program's from here to that of n */
+        take_kick(info.si_signo);
+        /* The handler runs when this returns, if not everything is blocked here (monitor.c). */
+        if (load_relaxed(&self->raised) == n)
+            r = sys_call(SYS_rt_tgsigqueueinfo, pid, self->worker->ktid, info.si_signo, &info);
+        if (r == -EAGAIN) { /* the kernel's queue is full */
+            again(self);
+            store_relaxed(&self->worker->signals, 1);
+        } else if (!load_relaxed(&self->raised)) {
+            return true;
+        }
     }
+    if (load_relaxed(&self->notes) && load_relaxed(&self->pending) & ~self->sigmask)
+        atomic_fetch_or_explicit(&self->attention, ATTENTION_SIGNAL, memory_order_relaxed);
+    return false;
 }
 
 static void deliver(struct fiber *self)
 {
-    deliver_these(self, ~self->sigmask);
+    if (load_relaxed(&self->flags) & FIBER_DIRECT)
+        deliver_direct(self);
+    else
+        while (raise_next(self, ~self->sigmask))
+            ;
+}
+
+/* The same in the handler of the monitor's signal. What the frame that it interrupted blocks waits until
+ * that has gone. */
+static void deliver_over(struct fiber *self, const void *context)
+{
+    const ucontext_t *uc = context;
+    uint64_t mask;
+    memcpy(&mask, &uc->uc_sigmask, sizeof mask);
+    raise_next(self, ~(self->sigmask | mask));
+    if (load_relaxed(&self->attention) & ATTENTION_SIGNAL)
+        store_relaxed(&self->worker->signals, 1);
 }
 
 /* The fiber runs no handler any more. What came to it for the process somebody else may take. */
@@ -319,6 +426,7 @@ static void ended(struct fiber *self)
     signal_set_mask(self, ~0ull);
     *(volatile uint64_t *)&self->sigmask = ENDED_MASK;
     fence_compiler(); /* partner: the barrier in post */
+    again(self);      /* what is ignored since */
     for (struct note *n = note_take_all(&self->notes), *next; n; n = next) {
         next = n->next;
         forward(self->worker, n); /* with everything blocked here nothing moves the fiber */
@@ -430,46 +538,37 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
     atomic_fetch_or_explicit(&self->attention, ATTENTION_HANDLER, memory_order_relaxed);
     handler(sig, info, uc);
     /* Maybe on another worker. What the kernel sets at the end of this frame is recorded already. */
-    uint64_t after = *context_mask(uc);
-    self->sigmask = after != interrupted ? after : before;
+    uint64_t after = *context_mask(uc), rest = after != interrupted ? after : before;
+    self->sigmask = rest;
     self->worker->sigmask = after;
-    everyone_unblocked(self->sigmask); /* the handler may have changed it */
+    everyone_unblocked(rest); /* the handler may have changed it */
     self->handler_sp = outer;
     if (!outer)
         atomic_fetch_and_explicit(&self->attention, ~ATTENTION_HANDLER, memory_order_relaxed);
     self->handled |= flags & SA_RESTART ? HANDLED_RESTART : HANDLED_EINTR;
-    if (load_relaxed(&self->notes))
-        deliver(self); /* still blocked; when the frame is gone */
+    /* What this frame blocks comes when it is gone. Of the rest the handlers run now, and note what the
+     * kernel has here as the fiber's mask. */
+    while (load_relaxed(&self->notes) && raise_next(self, ~rest)) {
+        self->sigmask = rest;
+        self->worker->sigmask = after;
+    }
 }
 
 /* Puts a signal off. Async-signal-safe, takes no lock. */
 static void record(struct worker *w, struct fiber *self, siginfo_t *info, ucontext_t *uc,
-                   bool directed)
+                   enum arrival what, struct note *mine)
 {
     int sig = info->si_signo, flags;
     if (signal_handler_of(sig, &flags) && (flags & (int)SA_RESETHAND))
         signal_reinstall(sig); /* the kernel thinks that it has run */
-    siginfo_t merged;
-    if (signal_is_kick(info)) {
-        /* Its note is with the fiber, which may be on its way out already. */
-        if (self && arrived_as_kick(self, sig, &merged)) {
-            struct note *n = note_make(&merged);
-            if (n)
-                note_for(self, n);
-        }
-    } else if (self && directed) {
-        struct note *n = note_make(info);
-        if (n)
-            note_for(self, n);
-    } else {
-        struct note *n = note_make(info);
-        if (!n) { /* the kernel has more room */
-            w->sigmask |= SIGNAL_BIT(sig);
-            *context_mask(uc) |= SIGNAL_BIT(sig);
-            give_back(info);
-            return;
-        }
-        note_push(&w->notes, n);
+    if (mine) {
+        note_for(self, mine);
+    } else if (what != KICK && /* the note of a kick is with the fiber, or on its way out already */
+               !put_by(w, self, info, self && what == DIRECTED)) {
+        w->sigmask |= SIGNAL_BIT(sig);
+        *context_mask(uc) |= SIGNAL_BIT(sig);
+        give_back(info); /* the kernel has more room */
+        return;
     }
     store_relaxed(&w->signals, 1);
     worker_spoil_mask(w);
@@ -483,6 +582,7 @@ static void record(struct worker *w, struct fiber *self, siginfo_t *info, uconte
  * are older ones. */
 static void pass_on(struct worker *w, struct fiber *self, struct note *n)
 {
+    uint64_t mask = self->sigmask, kernel_mask = w->sigmask, now;
     store_relaxed(&w->in_runtime, 1); /* locks, but no proc */
     fence_compiler();
     if (n)
@@ -490,8 +590,16 @@ static void pass_on(struct worker *w, struct fiber *self, struct note *n)
     drain(w, self);
     store_release(&w->in_runtime, 0);
     fence_compiler();
+    if (!load_relaxed(&self->notes))
+        return;
+    /* Only what this frame lets through: the handler that is to run may take the fiber elsewhere. */
+    sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8);
+    while (raise_next(self, ~now)) {
+        self->sigmask = mask; /* these handlers noted what the kernel has here */
+        self->worker->sigmask = kernel_mask;
+    }
     if (load_relaxed(&self->notes))
-        deliver(self);
+        atomic_fetch_or_explicit(&self->attention, ATTENTION_SIGNAL, memory_order_relaxed);
 }
 
 /* On a kernel thread that is one fiber's alone. */
@@ -526,6 +634,25 @@ static void arrived_direct(struct fiber *self, int sig, siginfo_t *info, ucontex
         self->handled |= flags & SA_RESTART ? HANDLED_RESTART : HANDLED_EINTR;
 }
 
+/* *mine: the note that was raised. */
+static enum arrival what_arrived(struct fiber *self, siginfo_t *info, struct note **mine)
+{
+    struct note *n = self ? load_relaxed(&self->raised) : NULL;
+    if (was_raised(info)) {
+        if (!n || *mark_of(info) != mark(n) || !cas_acquire(&self->raised, &n, NULL))
+            return KICK; /* its note waits again */
+        *mine = n;
+        return DIRECTED;
+    }
+    bool kick = signal_is_kick(info);
+    if (!kick && info->si_code != SI_TKILL)
+        return FOR_PROCESS;
+    /* The kernel may have kept this one in the place of what was raised: see take_kick. */
+    if (n && n->info.si_signo == info->si_signo && info->si_signo < SIGRTMIN)
+        again(self);
+    return kick ? KICK : DIRECTED;
+}
+
 void signal_arrived(int sig, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
@@ -547,29 +674,29 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
         run_here(self, sig, info, uc);
         return;
     }
-    bool directed = info->si_code == SI_TKILL || *mark_of(info) == &raised_mark;
-    if (self && *mark_of(info) == &raised_mark)
-        self->raised &= ~(uint32_t)bit;
-    if (inside || !may_interrupt(uc)) {
-        record(w, self, info, uc, directed);
+    struct note *mine = NULL;
+    enum arrival what = what_arrived(self, info, &mine);
+    if (inside || !may_interrupt(uc) || load_relaxed(&self->raised)) {
+        record(w, self, info, uc, what, mine);
         return;
     }
-    if (load_relaxed(&w->signals))
+    if (load_relaxed(&w->signals)) {
         pass_on(w, self, NULL);
-    siginfo_t merged;
-    if (signal_is_kick(info) && arrived_as_kick(self, sig, &merged)) {
-        run_here(self, sig, &merged, uc);
-        return;
+        w = self->worker;
     }
-    if (signal_is_kick(info)) {
+    if (what == KICK) {
         /* Behind what was raised before, and is pending for this kernel thread: the order must be kept. */
         if (deliverable(self, bit) && load_relaxed(&self->notes))
-            deliver_these(self, ~self->sigmask | bit);
+            raise_next(self, ~self->sigmask | bit);
         return;
+    }
+    if (mine) {
+        *info = mine->info;
+        note_free(mine);
     }
     struct fiber *main_fiber = main_takes(bit);
     struct note *n;
-    if (!directed && !(bit & NOT_FOR_MAIN) && main_fiber && main_fiber != self &&
+    if (what == FOR_PROCESS && !(bit & NOT_FOR_MAIN) && main_fiber && main_fiber != self &&
         (n = note_make(info)))
         pass_on(w, self, n);
     else
@@ -624,14 +751,17 @@ int signal_send(struct fiber *f, const siginfo_t *info)
     bool fiber = self && !(load_relaxed(&self->flags) & FIBER_DIRECT);
     if (load_relaxed(&f->flags) & FIBER_BOUND)
         return send_to_carrier(f, info);
-    if (f == self && !(signal_mask(self) & SIGNAL_BIT(sig)))
+    bool at_once = f == self && !(signal_mask(self) & SIGNAL_BIT(sig));
+    if (at_once && info->si_code != SI_QUEUE) /* which the kernel's own signals may look like */
         return (int)sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), self->worker->ktid, sig,
                              info);
     struct note *n = sig >= SIGRTMIN && too_many() ? NULL : note_make(info);
     if (!n)
         return -EAGAIN;
     if (f == self) {
-        note_for(f, n); /* blocked: until it is not */
+        note_for(f, n);
+        if (at_once)
+            deliver(self); /* else: when it is not blocked */
         return 0;
     }
     if (fiber)
@@ -682,6 +812,7 @@ __attribute__((constructor)) static void start(void)
 {
     dl_iterate_phdr(find_text, NULL);
     sched_signal_ops = (struct sched_signal_ops){
-        drain, deliver, may_interrupt, everyone_blocks, everyone_unblocked, ended
+        drain, deliver,    may_interrupt, everyone_blocks, everyone_unblocked,
+        ended, not_raised, deliver_over
     };
 }

@@ -188,7 +188,7 @@ void runtime_after_fork(struct fiber *self)
     store_relaxed(&self->carrier, NULL);
     store_relaxed(&self->attention, 0);
     store_relaxed(&self->notes, NULL);
-    self->raised = 0;
+    self->raised = NULL;
     store_relaxed(&self->pending, 0);
     sched_main_fiber = NULL;
     sched_after_fork();
