@@ -6,6 +6,8 @@
 #include "poller/uring.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include "arch/syscall.h"
 #include "poller/uring_abi.h"
@@ -86,6 +88,37 @@ static void prepare(struct io_uring_sqe *sqe, const struct io *io)
     }
 }
 
+/* The ring's poll always asks for POLLRDHUP too, and where a peer has shut down its side it has that at
+ * once, for ever: a wait for room would spin, and never come to its deadline. An epoll descriptor
+ * asks for what it is told only. Without one (no descriptors left) the kernel blocks us, briefly. */
+static long wait_past_hangup(struct fiber *self, const struct io *io, uint64_t deadline)
+{
+    struct epoll_event e = { .events = io->flags };
+    int epfd = (int)sys_call(SYS_epoll_create1, EPOLL_CLOEXEC);
+    long r = epfd < 0 ? epfd : sys_call(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, io->fd, &e);
+    if (epfd >= 0)
+        fd_forget(epfd);
+    if (r < 0) {
+        uint64_t later = timer_now() + 10 * NSEC_PER_MSEC;
+        struct io again = *io;
+        r = io_direct(&again, later < deadline ? later : deadline);
+        if (r < 0 && (later < deadline || r == -EINTR))
+            r = POLLRDHUP; /* the next wait is ended by what ends it: a signal, the deadline */
+    } else {
+        struct io ready = { .kind = IO_POLL, .reason = io->reason, .fd = epfd, .flags = POLLIN };
+        while ((r = uring_io(self, &ready, deadline)) > 0)
+            if (sys_call(SYS_epoll_wait, epfd, &e, 1, 0) == 1) {
+                r = (long)e.events;
+                break;
+            }
+    }
+    if (epfd >= 0) {
+        uring_closing(self, epfd);
+        sys_call(SYS_close, epfd);
+    }
+    return r;
+}
+
 long uring_io(struct fiber *self, struct io *io, uint64_t deadline)
 {
     if (io->kind == IO_WAITID && !uring_knows(URING_OP_WAITID))
@@ -111,6 +144,8 @@ long uring_io(struct fiber *self, struct io *io, uint64_t deadline)
     io->more = q.cqe_flags & IORING_CQE_F_SOCK_NONEMPTY;
     if (load_relaxed(&q.expired) && (q.result == -ECANCELED || q.result == -EINTR))
         return early ? -EINTR : -ETIME;
+    if (unlikely(q.result == POLLRDHUP) && io->kind == IO_POLL && !(io->flags & POLLRDHUP))
+        return wait_past_hangup(self, io, deadline);
     return q.result;
 }
 
