@@ -109,6 +109,7 @@ struct fiber {
     uint8_t yield_count;
     bool temporary_mask;        /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
     bool no_cancel;             /* in a call of libc's own that is no cancellation point */
+    bool frame_open;            /* the kernel still blocks what a signal frame blocks: deliver.c */
     bool disturbed;             /* a signal came, for whomever: since it was cleared before a call */
     bool c11 : 1;               /* made by thrd_create: ends with an int */
     bool apart : 1;             /* bound: what it creates takes after its kernel thread */

@@ -486,11 +486,25 @@ static int find_text(struct dl_phdr_info *info, size_t size, void *arg)
     return 0;
 }
 
+/* libc's stub that handlers return to. A signal between our return and the end of the frame must not run a
+ * handler, which would take what the frame blocks for the fiber's mask: the notes are those of the time
+ * after. */
+static uintptr_t sigreturn_stub;
+#define STUB_SIZE 16
+
+static void note_stub(uintptr_t here)
+{
+    if (here - text_start >= text_end - text_start)
+        *(volatile uintptr_t *)&sigreturn_stub = here;
+}
+
 /* Where the program stood lets a handler run: see the top. */
 static bool may_interrupt(const void *context)
 {
     const ucontext_t *uc = context;
     const void *pc = arch_context_pc(uc);
+    if ((uintptr_t)pc - sigreturn_stub < STUB_SIZE)
+        return false;
     return (uintptr_t)pc < text_start || (uintptr_t)pc >= text_end || arch_after_syscall(pc) ||
            pc == arch_stub_syscall;
 }
@@ -517,6 +531,18 @@ static void call(int sig, siginfo_t *info, void *context)
         handler(sig, info, context);
 }
 
+/* From frame_open to here the kernel blocks what a frame of its own blocks, and the notes are those of the time
+ * when that is gone. Handlers that ran meanwhile have noted what they found. */
+static void frame_end(struct fiber *self, uint64_t mask, uint64_t kernel_mask, bool below)
+{
+    struct worker *w = self->worker;
+    self->sigmask = mask;
+    w->sigmask = kernel_mask;
+    if (load_relaxed(&w->signals))
+        worker_spoil_mask(w);
+    self->frame_open = below;
+}
+
 /* Runs the handler over the program's code. */
 static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *uc)
 {
@@ -526,19 +552,23 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
         return;
     uint64_t interrupted = *context_mask(uc), now;
     uintptr_t outer = self->handler_sp;
+    bool below = self->frame_open;
     /* libc changes the mask without us, as in siglongjmp: the kernel knows better. */
-    if (!self->temporary_mask && self->worker->sigmask == self->sigmask)
+    if (!self->temporary_mask && !below && self->worker->sigmask == self->sigmask)
         self->sigmask = interrupted;
     uint64_t before = self->sigmask;
+    self->frame_open = true;
     sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8);
     self->sigmask = self->worker->sigmask = now;
     if (!outer)
         self->outer_mask = before;
     self->handler_sp = (uintptr_t)__builtin_frame_address(0);
     atomic_fetch_or_explicit(&self->attention, ATTENTION_HANDLER, memory_order_relaxed);
+    self->frame_open = false;
     handler(sig, info, uc);
     /* Maybe on another worker. What the kernel sets at the end of this frame is recorded already. */
     uint64_t after = *context_mask(uc), rest = after != interrupted ? after : before;
+    self->frame_open = true;
     self->sigmask = rest;
     self->worker->sigmask = after;
     everyone_unblocked(rest); /* the handler may have changed it */
@@ -546,12 +576,10 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
     if (!outer)
         atomic_fetch_and_explicit(&self->attention, ~ATTENTION_HANDLER, memory_order_relaxed);
     self->handled |= flags & SA_RESTART ? HANDLED_RESTART : HANDLED_EINTR;
-    /* What this frame blocks comes when it is gone. Of the rest the handlers run now, and note what the
-     * kernel has here as the fiber's mask. */
-    while (load_relaxed(&self->notes) && raise_next(self, ~rest)) {
-        self->sigmask = rest;
-        self->worker->sigmask = after;
-    }
+    /* What this frame blocks comes when it is gone. Of the rest the handlers run now. */
+    while (load_relaxed(&self->notes) && raise_next(self, ~rest))
+        ;
+    frame_end(self, rest, after, below);
 }
 
 /* Puts a signal off. Async-signal-safe, takes no lock. */
@@ -583,6 +611,8 @@ static void record(struct worker *w, struct fiber *self, siginfo_t *info, uconte
 static void pass_on(struct worker *w, struct fiber *self, struct note *n)
 {
     uint64_t mask = self->sigmask, kernel_mask = w->sigmask, now;
+    bool below = self->frame_open;
+    self->frame_open = true;
     store_relaxed(&w->in_runtime, 1); /* locks, but no proc */
     fence_compiler();
     if (n)
@@ -590,14 +620,13 @@ static void pass_on(struct worker *w, struct fiber *self, struct note *n)
     drain(w, self);
     store_release(&w->in_runtime, 0);
     fence_compiler();
-    if (!load_relaxed(&self->notes))
-        return;
     /* Only what this frame lets through: the handler that is to run may take the fiber elsewhere. */
-    sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8);
-    while (raise_next(self, ~now)) {
-        self->sigmask = mask; /* these handlers noted what the kernel has here */
-        self->worker->sigmask = kernel_mask;
+    if (load_relaxed(&self->notes)) {
+        sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8);
+        while (raise_next(self, ~now))
+            ;
     }
+    frame_end(self, mask, kernel_mask, below);
     if (load_relaxed(&self->notes))
         atomic_fetch_or_explicit(&self->attention, ATTENTION_SIGNAL, memory_order_relaxed);
 }
@@ -658,6 +687,7 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
     ucontext_t *uc = context;
     struct fiber *self = fiber_self;
     uint64_t bit = SIGNAL_BIT(sig);
+    note_stub((uintptr_t)__builtin_return_address(0));
     if (self && load_relaxed(&self->flags) & FIBER_DIRECT) {
         arrived_direct(self, sig, info, uc);
         return;
@@ -686,8 +716,13 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
     }
     if (what == KICK) {
         /* Behind what was raised before, and is pending for this kernel thread: the order must be kept. */
-        if (deliverable(self, bit) && load_relaxed(&self->notes))
-            raise_next(self, ~self->sigmask | bit);
+        if (deliverable(self, bit) && load_relaxed(&self->notes)) {
+            uint64_t mask = self->sigmask, kernel_mask = w->sigmask;
+            bool below = self->frame_open;
+            self->frame_open = true;
+            raise_next(self, ~mask | bit);
+            frame_end(self, mask, kernel_mask, below);
+        }
         return;
     }
     if (mine) {

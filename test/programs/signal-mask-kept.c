@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-enum { TARGETS = 6, SENDERS = 3, ROUNDS = 4000 };
+enum { TARGETS = 6, SENDERS = 3, ROUNDS = 100000 };
 
 static pthread_t targets[TARGETS];
 static atomic_ulong sent[TARGETS][2], seen[TARGETS][2];
@@ -69,7 +69,7 @@ static void *sender(void *argument)
         to = to / 2 % TARGETS;
         sent[to][which]++;
         OK(pthread_kill(targets[to], which ? SIGUSR2 : SIGUSR1));
-        if (i % 16 == 0) {
+        if (i % 64 == 0) {
             usleep(20);
         }
     }
