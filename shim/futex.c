@@ -12,11 +12,15 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include "arch/syscall.h"
+#include "base/log.h"
 #include "shim/deep.h"
 #include "sync/sync.h"
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
+#endif
+#ifndef FUTEX_LOCK_PI2
+#define FUTEX_LOCK_PI2 13
 #endif
 #define NR_FUTEX_WAKE    454
 #define NR_FUTEX_WAIT    455
@@ -222,6 +226,54 @@ static long wake_op(void *addr, int n, void *addr2, int n2, uint32_t op)
     return woken;
 }
 
+/* ---- priority inheritance ---- */
+
+/* Whether the kernel knows the calling thread by the tid that it has for the program. */
+static bool has_kernel_tid(struct fiber *self)
+{
+    uint32_t flags = load_relaxed(&self->flags);
+    return flags & FIBER_BOUND ? self->worker->ktid == self->tid : flags & FIBER_DIRECT;
+}
+
+static long refuse(void)
+{
+    static _Atomic bool told;
+    if (!atomic_exchange(&told, true))
+        log_unsupported(
+            "futex: priority inheritance between processes, or with requeueing, is refused "
+            "(ENOSYS) on threads without a kernel tid; see RADDLE_BOUND=all");
+    return CALL_REFUSED;
+}
+
+static long inherit(void *addr, int cmd, bool private, bool realtime, const struct timespec *ts)
+{
+    struct fiber *self = fiber_current();
+    uint64_t deadline;
+    int err;
+    if (runtime_mode != RUNTIME_ACTIVE)
+        return -ENOSYS; /* tids are the kernel's */
+    if (!private || cmd == FUTEX_WAIT_REQUEUE_PI || cmd == FUTEX_CMP_REQUEUE_PI)
+        return has_kernel_tid(self) ? -ENOSYS : refuse();
+    if (cmd == FUTEX_LOCK_PI || cmd == FUTEX_LOCK_PI2) {
+        clockid_t clock = cmd == FUTEX_LOCK_PI || realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+        if ((err = deadline_at(clock, ts, &deadline)))
+            return err;
+    }
+    if ((err = check_word(addr)))
+        return err;
+    if (!readable(addr))
+        return -EFAULT;
+    switch (cmd) {
+    case FUTEX_UNLOCK_PI:
+        return pi_release(addr, 0);
+    case FUTEX_TRYLOCK_PI:
+        return pi_trylock(addr);
+    default:
+        return pi_lock(
+            addr, (uint32_t)cmd | FUTEX_PRIVATE_FLAG | (realtime ? FUTEX_CLOCK_REALTIME : 0), ts);
+    }
+}
+
 /* ---- the calls ---- */
 
 static long futex(void *addr, int op, uint32_t value, const struct timespec *ts, void *addr2,
@@ -230,9 +282,18 @@ static long futex(void *addr, int op, uint32_t value, const struct timespec *ts,
     uint64_t deadline;
     bool private = op & FUTEX_PRIVATE_FLAG;
     int cmd = op & FUTEX_CMD_MASK, err, value2 = (int)(uintptr_t)ts;
-    if (op & FUTEX_CLOCK_REALTIME && cmd != FUTEX_WAIT_BITSET)
+    bool realtime = op & FUTEX_CLOCK_REALTIME;
+    if (realtime && cmd != FUTEX_WAIT_BITSET && cmd != FUTEX_WAIT_REQUEUE_PI &&
+        cmd != FUTEX_LOCK_PI2)
         return -ENOSYS; /* the kernel judges */
     switch (cmd) {
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+    case FUTEX_UNLOCK_PI:
+    case FUTEX_TRYLOCK_PI:
+    case FUTEX_WAIT_REQUEUE_PI:
+    case FUTEX_CMP_REQUEUE_PI:
+        return inherit(addr, cmd, private, realtime, ts);
     case FUTEX_WAIT:
         err = deadline_in(ts, &deadline);
         return err ? err
@@ -265,7 +326,11 @@ static long futex(void *addr, int op, uint32_t value, const struct timespec *ts,
 long futex_private(uint32_t *addr, int op, uint32_t value, const struct timespec *ts,
                    uint32_t *addr2, uint32_t value3)
 {
-    return op & FUTEX_PRIVATE_FLAG ? futex(addr, op, value, ts, addr2, value3) : -ENOSYS;
+    int cmd = op & FUTEX_CMD_MASK;
+    bool inherits = (cmd >= FUTEX_LOCK_PI && cmd <= FUTEX_TRYLOCK_PI) ||
+                    cmd >= FUTEX_WAIT_REQUEUE_PI;
+    return op & FUTEX_PRIVATE_FLAG && !inherits ? futex(addr, op, value, ts, addr2, value3)
+                                                : -ENOSYS;
 }
 
 /* Whether the kernel has the newer calls: a program is not to find here what it cannot have elsewhere. */

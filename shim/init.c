@@ -137,6 +137,19 @@ static int bind_self(struct fiber *self)
     return thread_bind(self, false);
 }
 
+static long bind_tid(uint32_t tid, bool bind)
+{
+    struct fiber *f = fiber_of_pid((pid_t)tid);
+    if (!f)
+        return fiber_tid_is_ours(tid) ? -ESRCH
+               : bind                 ? (long)tid /* the kernel will see */
+                                      : sys_call(SYS_tkill, tid, 0);
+    if (load_relaxed(&f->state) == FIBER_ENDED || f->ended)
+        return -ESRCH;
+    int err = bind ? thread_bind(f, false) : 0;
+    return err ? err : bind ? (long)load_relaxed(&f->carrier)->ktid : 0;
+}
+
 /* Only once, however often the library is named in LD_PRELOAD or found by a second path. */
 __attribute__((constructor(101))) static void init(int argc, char **argv, char **env)
 {
@@ -160,6 +173,7 @@ __attribute__((constructor(101))) static void init(int argc, char **argv, char *
     sync_real.block = handoff_move_enter;
     sync_real.unblock = handoff_leave;
     sync_real.bind = bind_self;
+    sync_real.bind_tid = bind_tid;
     signal_init(real.sigaction);
     runtime_init();
     runtime_before_threads = deep_start;

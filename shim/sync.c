@@ -17,16 +17,17 @@
 
 /* ---- mutex ---- */
 
-/* A robust mutex with inheritance would be on the kernel's list of kernel threads. It is made without, so
- * that both sides of it agree. */
 EXPORT int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
 {
-    int err = REAL(pthread_mutex_init)(mutex, attr);
+    int err = REAL(pthread_mutex_init)(mutex, attr), shared = 1;
     struct mutex *m = (struct mutex *)mutex;
-    if (!err && runtime_mode != RUNTIME_DIRECT && (m->kind & MUTEX_INHERIT) &&
-        (m->kind & MUTEX_ROBUST))
-        m->kind &= ~MUTEX_INHERIT;
-    return err;
+    const int32_t both = MUTEX_ROBUST | MUTEX_INHERIT;
+    if (err || (m->kind & both) != both || sync_real.direct)
+        return err;
+    /* libc marks robust ones as shared in any case. */
+    if (attr && !pthread_mutexattr_getpshared(attr, &shared) && !shared)
+        m->kind &= ~MUTEX_SHARED;
+    return robust_refused(m) ? ENOTSUP : 0;
 }
 
 EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)

@@ -23,6 +23,8 @@ EXPORT long syscall(long nr, ...)
     struct fiber *self = fiber_here();
     if (runtime_mode != RUNTIME_DIRECT) {
         long r = futex_call(nr, a);
+        if (r == CALL_REFUSED)
+            return set_errno(-ENOSYS);
         if (r == -ENOSYS)
             r = signal_call(nr, a);
         if (r != -ENOSYS)

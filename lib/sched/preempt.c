@@ -122,7 +122,7 @@ void preempt_later(struct fiber *self, struct worker *w)
 /* Sections that no register tells of. */
 static bool in_section(struct fiber *self)
 {
-    return load_relaxed(&self->nopreempt) || self->temporary ||
+    return load_relaxed(&self->nopreempt) || self->temporary_mask ||
            load_relaxed(&self->in_syscall);
 }
 

@@ -18,6 +18,9 @@
  * in the ring, but only one of a process at a time for each mutex: the others queue here for their turn
  * (struct turn).
  *
+ * With priority inheritance the private ones wait by pi.c, and show the thread's tid like the others. For
+ * shared ones the kernel would have to find the owner's kernel thread in the word; they are refused.
+ *
  * When all threads are the kernel's (sync_real.direct) libc's own code is right and is used.
  * Called on the program's stacks, outside the runtime. */
 #include "sync/sync.h"
@@ -25,6 +28,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include "arch/syscall.h"
+#include "base/log.h"
 
 #define TID             FUTEX_TID_MASK
 #define INCONSISTENT    0x7fffffffu /* glibc's marks in owner */
@@ -130,16 +134,38 @@ static bool take(struct mutex *m, struct fiber *self, uint32_t old, uint32_t wai
     return taken;
 }
 
+/* With inheritance, which only private ones have: the word is ours already. */
+static void took(struct mutex *m, struct fiber *self)
+{
+    struct head *h = head_of(m);
+    runtime_enter(self);
+    void *before = begin(h, m);
+    m->users = 1;
+    link_in(h, m);
+    end(h, before);
+    runtime_leave(self);
+    self->robust++;
+}
+
 /* Gives it up, leaving `owner` behind. */
 static void give_up(struct mutex *m, struct fiber *self, uint32_t owner)
 {
     bool shared = m->kind & MUTEX_SHARED;
     struct head *h = head_of(m);
+    uint32_t mine = self->tid;
     runtime_enter(self);
     void *before = begin(h, m);
     unlink_from(m);
     store_relaxed(&m->owner, owner);
     m->users = 0;
+    if (m->kind & MUTEX_INHERIT) {
+        end(h, before);
+        runtime_leave(self);
+        self->robust--;
+        if (!cas_release(&m->lock, &mine, 0))
+            pi_release(&m->lock, 0);
+        return;
+    }
     uint32_t old = atomic_exchange_explicit(&m->lock, 0, memory_order_seq_cst);
     if (shared && old & FUTEX_WAITERS)
         shared_wake(&m->lock, 1); /* still pending: we may die before this */
@@ -225,6 +251,30 @@ static int wait_in_kernel(struct fiber *self, struct mutex *m, uint32_t seen, ui
     return err;
 }
 
+/* Locks itself out. */
+static int wait_in_vain(uint64_t deadline)
+{
+    _Atomic uint32_t word = 0;
+    int err;
+    while ((err = waitq_wait(&word, 0, WAITQ_ANY, deadline, PARK_MUTEX)) != -ETIMEDOUT)
+        if (err == -EINTR)
+            sched_wait_interrupted(fiber_current());
+    return -ETIMEDOUT;
+}
+
+/* Waits for it where the kernel lends the owner what the waiter has. 0, -EOWNERDEAD, or as wait_for. */
+static int wait_and_lend(struct fiber *self, struct mutex *m, uint64_t deadline)
+{
+    long r = pi_lock_until(&m->lock, deadline);
+    if (r == -EDEADLK || r == -ESRCH)
+        return wait_in_vain(deadline);
+    if (r)
+        return r == -ETIMEDOUT || r == -ENOMEM ? (int)r : -EAGAIN;
+    took(m, self);
+    uint32_t old = atomic_fetch_and_explicit(&m->lock, ~FUTEX_OWNER_DIED, memory_order_relaxed);
+    return old & FUTEX_OWNER_DIED ? -EOWNERDEAD : 0;
+}
+
 /* Waits while the word is seen. 0 or -EOWNERDEAD: it is ours; -EAGAIN: look again; -ETIMEDOUT. */
 static int wait_for(struct fiber *self, struct mutex *m, uint32_t seen, uint64_t deadline)
 {
@@ -247,6 +297,19 @@ static int wait_for(struct fiber *self, struct mutex *m, uint32_t seen, uint64_t
 
 /* ---- the operations ---- */
 
+bool robust_refused(const struct mutex *m)
+{
+    const int32_t all = MUTEX_ROBUST | MUTEX_INHERIT | MUTEX_SHARED;
+    static _Atomic bool told;
+    if (sync_real.direct || (m->kind & all) != all)
+        return false;
+    if (!atomic_exchange(&told, true))
+        log_unsupported(
+            "a process-shared robust mutex with priority inheritance is refused (ENOTSUP); "
+            "see RADDLE_BOUND=all");
+    return true;
+}
+
 /* libc's function wants a clock again. */
 static int libc_lock(struct mutex *m, uint64_t deadline)
 {
@@ -259,6 +322,8 @@ static int libc_lock(struct mutex *m, uint64_t deadline)
 
 int robust_lock(struct mutex *m, uint64_t deadline, bool trying)
 {
+    if (unlikely(robust_refused(m)))
+        return -ENOTSUP;
     if (unlikely(sync_real.direct))
         return trying ? -sync_real.mutex_trylock((pthread_mutex_t *)m) : libc_lock(m, deadline);
     struct fiber *self = fiber_current();
@@ -274,7 +339,7 @@ int robust_lock(struct mutex *m, uint64_t deadline, bool trying)
     int err = -EAGAIN;
     while (err == -EAGAIN) {
         uint32_t now = load_relaxed(&m->lock);
-        if (!(now & TID)) {
+        if (!(now & TID) && !(now & FUTEX_WAITERS && m->kind & MUTEX_INHERIT)) {
             runtime_enter(self);
             bool taken = take(m, self, now, waiters);
             runtime_leave(self);
@@ -282,6 +347,8 @@ int robust_lock(struct mutex *m, uint64_t deadline, bool trying)
                 err = now & FUTEX_OWNER_DIED ? -EOWNERDEAD : 0;
         } else if (trying) {
             return -EBUSY;
+        } else if (m->kind & MUTEX_INHERIT) {
+            err = wait_and_lend(self, m, deadline);
         } else if (now & FUTEX_WAITERS || cas_seq(&m->lock, &now, now | FUTEX_WAITERS)) {
             waiters = FUTEX_WAITERS;
             err = wait_for(self, m, now | FUTEX_WAITERS, deadline);
@@ -332,7 +399,8 @@ static struct mutex *abandon_one(struct fiber *self, struct head *h, bool shared
         if (shared ? m->users != self->tid : (word & TID) != self->tid)
             continue;
         unlink_from(m);
-        while (!cas_seq(&m->lock, &word, (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED))
+        while (!(m->kind & MUTEX_INHERIT) &&
+               !cas_seq(&m->lock, &word, (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED))
             ;
         *before = word;
         return m;
@@ -355,7 +423,9 @@ void robust_end(struct fiber *self)
             runtime_leave(self);
             if (!m)
                 break;
-            if (word & FUTEX_WAITERS) {
+            if (m->kind & MUTEX_INHERIT) {
+                pi_release(&m->lock, FUTEX_OWNER_DIED);
+            } else if (word & FUTEX_WAITERS) {
                 if (shared)
                     shared_wake(&m->lock, 1);
                 else

@@ -36,6 +36,7 @@ void sync_after_fork(struct fiber *self)
 {
     store_relaxed(&pid, 0);
     robust_after_fork(self);
+    pi_after_fork();
     waitq_after_fork();
 }
 

@@ -26,6 +26,9 @@ struct sync_real {
     void (*unblock)(struct fiber *self);
     /* Gives the calling fiber a kernel thread of its own for good; 0 or -errno. NULL: cannot. */
     int (*bind)(struct fiber *self);
+    /* The kernel tid of the thread that gettid(2) tells tid; bind: it gets a kernel thread of its own for
+     * that. -ESRCH: there is none. */
+    long (*bind_tid)(uint32_t tid, bool bind);
 };
 extern struct sync_real sync_real;
 
@@ -109,6 +112,8 @@ static inline int mutex_unlock(struct mutex *m)
 int robust_lock(struct mutex *m, uint64_t deadline, bool trying);
 int robust_unlock(struct mutex *m);
 int robust_consistent(struct mutex *m);
+/* Process-shared with inheritance, which cannot be had: one line has said so. */
+bool robust_refused(const struct mutex *m);
 /* The calling thread ends: what it still holds goes to others with EOWNERDEAD. */
 void robust_end(struct fiber *self);
 void robust_after_fork(struct fiber *self);
@@ -116,6 +121,16 @@ void robust_after_fork(struct fiber *self);
 /* With priority inheritance: inherit.c. */
 int inherit_lock(struct mutex *m, uint64_t deadline, bool trying);
 int inherit_unlock(struct mutex *m);
+
+/* futex(2)'s operations with priority inheritance on a private word: pi.c. Results as there; until and op
+ * (FUTEX_LOCK_PI...) are passed on to the kernel, which has checked neither. */
+long pi_lock(_Atomic uint32_t *word, uint32_t op, const struct timespec *until);
+long pi_trylock(_Atomic uint32_t *word);
+/* FUTEX_UNLOCK_PI; what is left in the word: 0, or FUTEX_OWNER_DIED. */
+long pi_release(_Atomic uint32_t *word, uint32_t bits);
+/* The first with a deadline of ours. */
+long pi_lock_until(_Atomic uint32_t *word, uint64_t deadline);
+void pi_after_fork(void);
 
 /* With a priority ceiling: ceiling.c. */
 int ceiling_lock(struct mutex *m, uint64_t deadline, bool trying);
