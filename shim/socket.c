@@ -55,13 +55,19 @@ static bool is_stream(int fd)
 static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
 {
     int fd = c->fd;
-    if ((flags & RECV_DIRECT) || (!c->msg && c->n == 0))
-        return receive_now(c, flags);
+    if ((flags & RECV_DIRECT) || (!c->msg && c->n == 0)) {
+        ssize_t r = receive_now(c, flags);
+        if (r > 0)
+            fiber_served(self);
+        return r;
+    }
     bool tried = false;
     if (!(flags & MSG_WAITALL) && likely_ready(fd)) {
         ssize_t r = receive_now(c, flags | MSG_DONTWAIT);
         if (r != -EAGAIN) {
             note_likely(fd, r == (ssize_t)c->n && !c->msg);
+            if (r > 0)
+                fiber_served(self);
             return r;
         }
         tried = true;

@@ -107,6 +107,7 @@ struct fiber {
     uint8_t park_reason;
     uint8_t handled; /* HANDLED_ bits (lib/signal): since its last park began */
     uint8_t yield_count;
+    uint8_t served;             /* receives that did not have to wait: sched.h, fiber_served */
     bool temporary_mask;        /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
     bool no_cancel;             /* in a call of libc's own that is no cancellation point */
     bool frame_open;            /* the kernel still blocks what a signal frame blocks: deliver.c */

@@ -332,6 +332,22 @@ void fiber_yield(struct fiber *self)
         sys_call(SYS_sched_yield);
 }
 
+void fiber_let_others(struct fiber *self)
+{
+    self->served = 0;
+    struct worker *w = runtime_enter(self);
+    bool queued = w && w->proc && !runq_empty(&w->proc->runq);
+    if (queued || (w && w->proc && sched_poller->stuck(w))) {
+        if (unlikely(load_relaxed(&self->attention) & (ATTENTION_HANDLER | ATTENTION_ACCOUNT)))
+            fiber_before_others(self);
+        if (queued)
+            switch_from(self, next_local(w->proc), requeue, self);
+        else
+            fiber_reschedule(self, requeue);
+    }
+    runtime_leave(self);
+}
+
 /* The scheduler takes a full look: poller and global queue too. */
 void fiber_reschedule(struct fiber *self, void (*post)(struct worker *, void *))
 {

@@ -42,9 +42,6 @@
 struct sched sched;
 const struct poller_ops *sched_poller;
 
-#define FEW_COMPLETIONS 8
-#define BACKLOG         64
-
 /* ---- waking ---- */
 
 /* Gives p, which the caller took off the idle list, to a sleeping worker. In the same section of
@@ -166,6 +163,14 @@ static struct fiber *steal(struct worker *w)
     return NULL;
 }
 
+/* Completions were fetched: if what waits here now is worth a wake-up, somebody else should take some. */
+static void spread(struct proc *p)
+{
+    if (load_relaxed(&sched.nidle) &&
+        RUNQ_SIZE - runq_room(&p->runq) >= load_relaxed(&sched.backlog))
+        sched_wake_one();
+}
+
 static bool work_anywhere(void)
 {
     if (load_relaxed(&sched.nglobal))
@@ -218,7 +223,8 @@ static enum woken woken_locked(struct worker *w, struct proc *p, bool *few)
     if (timer_now() < load_relaxed(&p->timers.first)) {
         if (n == 0)
             return WOKEN_SLEEP_ON;
-        if ((n <= FEW_COMPLETIONS || !share_room()) && load_relaxed(&sched.nidle) < sched.nprocs) {
+        if (((uint32_t)n <= load_relaxed(&sched.few) || !share_room()) &&
+            load_relaxed(&sched.nidle) < sched.nprocs) {
             *few = true;
             return WOKEN_SLEEP_ON;
         }
@@ -321,6 +327,7 @@ static struct fiber *find_runnable(struct worker *w)
         }
         if (load_relaxed(&p->tick) % LOCAL_PASS == 0) {
             sched_poller->poll(w, p, (int)runq_room(&p->runq), true);
+            spread(p);
             if ((f = preempted_get(p, false)) || (f = globq_get(p, true)) ||
                 (f = runq_get_oldest(&p->runq)))
                 return f;
@@ -329,8 +336,7 @@ static struct fiber *find_runnable(struct worker *w)
             return f;
         int n = sched_poller->poll(w, p, RUNQ_SIZE, false);
         if (n > 0) {
-            if (n >= BACKLOG)
-                sched_wake_one();
+            spread(p);
             if ((f = runq_get(&p->runq)))
                 return f;
         }

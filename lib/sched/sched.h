@@ -119,7 +119,9 @@ struct sched {
     _Atomic bool no_worker;      /* for an idle proc, when one was last wanted */
     _Atomic bool over;           /* more run than proc_cap: some worker is to stop */
     _Atomic bool brief;          /* fibers run only briefly at a time lately: share.c */
-    bool membarrier;             /* the kernel orders other CPUs for us */
+    /* Completions that a worker passes on instead of running them, and for which it wakes another: share.c */
+    _Atomic uint32_t few, backlog;
+    bool membarrier; /* the kernel orders other CPUs for us */
 };
 extern struct sched sched;
 
@@ -311,6 +313,17 @@ bool fiber_park_interruptible(struct fiber *self, enum park_reason reason, const
  * this, is not affected, so the caller first leaves a note that f looks at before it parks. w as for
  * fiber_ready. Returns whether f was parked interruptibly. f's struct must stay valid. */
 bool fiber_interrupt(struct worker *w, struct fiber *f);
+
+/* A receive found its data there at once. A connection whose peer answers while we are put aside (the
+ * kernel lets it run when we send) would never park, and the others on this proc would wait for the end of its
+ * slice: so every few of them others get a turn, if there are any. On the fiber, outside the runtime. */
+#define SERVED_AT_ONCE 16
+void fiber_let_others(struct fiber *self);
+static inline void fiber_served(struct fiber *self)
+{
+    if (unlikely(++self->served >= SERVED_AT_ONCE))
+        fiber_let_others(self);
+}
 
 /* Makes a parked fiber runnable. w: the caller's worker when inside the runtime or on a scheduler
  * stack, else NULL. Exactly one caller per park, the one that took it off its wait object. */

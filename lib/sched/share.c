@@ -8,8 +8,9 @@
  *
  * Every WINDOW while something runs: if the workers waited for more than a tenth of the time, and
  * fibers run only briefly at a time (a service, not a computation, which would lose its share of the
- * CPUs), one proc less may run. If the rest then waits for a quarter of the time, the others are too many
- * for us to make room for: all procs run again, and the experiment is not repeated for a while. When
+ * CPUs), and what they did would have kept one worker less not much more than busy, one proc less may run. If the rest then waits for a quarter of the time, the others are too many
+ * for us to make room for; if it never rests, the work is too much for it: its clients wait for us, not we
+ * for them. In both cases all procs run again, and the experiment is not repeated for a while. When
  * the machine has idle CPU time again, one proc more may run. Without schedstat there is no limit.
  *
  * Only the monitor calls this, on its own stack. Invariant: 1 <= proc_limit <= proc_cap. The limit is
@@ -23,16 +24,24 @@
 #define WINDOW       (20 * NSEC_PER_MSEC)
 #define SETTLE       (200 * NSEC_PER_MSEC) /* until requests in flight have moved to other rings */
 #define HOT_WINDOWS  10 /* one after the other: a passing disturbance is no verdict */
+#define FULL_WINDOWS 5
 #define SUCCESS      NSEC_PER_SEC
 #define GROW_WINDOW  (200 * NSEC_PER_MSEC)
 #define BACK_OFF_MIN (500 * NSEC_PER_MSEC)
 #define BACK_OFF_MAX (60 * NSEC_PER_SEC)
 #define BRIEF        (50 * NSEC_PER_USEC) /* average run of a fiber */
+/* Work that may wait for a worker that is awake, rather than wake another: of completions that a worker
+ * has just fetched, and of those that one passes on to sleep again. Counted in fibers, at most MOST. */
+#define MAY_WAIT  (300 * NSEC_PER_USEC)
+#define MOST_WAIT 64
+#define MAY_PASS  (60 * NSEC_PER_USEC)
+#define MOST_PASS 8
 
 static struct {
     uint64_t since, cpu, delay, switches;
     uint64_t grow_since, idle_ticks;
-    uint32_t hot; /* windows in a row in which the workers waited long */
+    uint32_t hot;  /* windows in a row in which the workers waited long */
+    uint32_t full; /* in which those that may run did nothing else */
     uint64_t no_shrink_until, back_off, shrunk_at;
 } share;
 
@@ -40,6 +49,22 @@ void share_start(void)
 {
     share = (__typeof__(share)){ .back_off = BACK_OFF_MIN };
     store_relaxed(&sched.proc_limit, sched.nprocs);
+    store_relaxed(&sched.few, MOST_PASS);
+    store_relaxed(&sched.backlog, MOST_WAIT);
+}
+
+static uint32_t at_most(uint64_t value, uint32_t most)
+{
+    return value < most ? (uint32_t)value : most;
+}
+
+/* How long a fiber runs decides for how many of them a wake-up is worth its price. */
+static void weigh(uint64_t ran, uint64_t count)
+{
+    if (ran < NSEC_PER_MSEC / 4)
+        return; /* next to nothing happened */
+    store_relaxed(&sched.few, at_most(count * MAY_PASS / ran, MOST_PASS));
+    store_relaxed(&sched.backlog, at_most(1 + count * MAY_WAIT / ran, MOST_WAIT));
 }
 
 static const char *number(const char *s, uint64_t *value)
@@ -116,17 +141,21 @@ void share_look(uint64_t now)
     uint32_t limit = load_relaxed(&sched.proc_limit);
     bool brief = count && ran / count < BRIEF;
     bool contended = waited * 10 > wall;
+    bool fits = ran * 100 < wall * (limit - 1) * 115;
     share.hot = waited * 4 > wall ? share.hot + 1 : 0;
-    bool no_help = share.hot >= HOT_WINDOWS && now - share.shrunk_at > SETTLE;
+    share.full = (ran + waited) * 100 > wall * limit * 95 ? share.full + 1 : 0;
+    bool no_help = (share.hot >= HOT_WINDOWS || share.full >= FULL_WINDOWS) &&
+                   now - share.shrunk_at > SETTLE;
     if (limit < cap && now - share.shrunk_at > SUCCESS)
         share.back_off = BACK_OFF_MIN;
     store_relaxed(&sched.brief, brief);
+    weigh(ran, count);
     if (limit < cap && (!brief || no_help)) {
-        /* Fewer procs did not help, or it is a computation now. */
+        /* Fewer procs did not help, or are too few, or it is a computation now. */
         store_relaxed(&sched.proc_limit, cap);
         share.no_shrink_until = now + share.back_off;
         share.back_off = share.back_off < BACK_OFF_MAX / 2 ? share.back_off * 2 : BACK_OFF_MAX;
-    } else if (limit > 1 && brief && contended && now > share.no_shrink_until) {
+    } else if (limit > 1 && brief && contended && fits && now > share.no_shrink_until) {
         store_relaxed(&sched.proc_limit, limit - 1);
         share.shrunk_at = share.grow_since = now;
         share.idle_ticks = machine_idle();

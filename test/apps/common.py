@@ -80,6 +80,16 @@ def find_program(name):
     return found
 
 
+FAVOURED = False  # run.py --favoured
+
+
+def _favour(child):
+    """The kernel shares the CPUs among sessions first (autogroups): more for this one."""
+    if FAVOURED:
+        with open(f"/proc/{child.pid}/autogroup", "w") as f:
+            f.write("-20")
+
+
 def _child():
     _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -230,6 +240,7 @@ class Run:
             child = subprocess.Popen(self._command(argv), env=self.environment(under, **(env or {})),
                                      stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.dir,
                                      start_new_session=True, preexec_fn=_child, **who, **more)
+        _favour(child)
         child.log, child.name = log, os.path.basename(argv[0])
         return child
 
@@ -242,6 +253,7 @@ class Run:
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir,
                                  start_new_session=True, preexec_fn=_child, **who)
         name = os.path.basename(argv[0])
+        _favour(child)
         try:
             out, err = child.communicate(stdin, timeout)
         except subprocess.TimeoutExpired:

@@ -416,6 +416,32 @@ Test(park, an_interruption_ends_only_a_park_that_allows_it)
 
 /* ---- everybody gets a turn ---- */
 
+static void *note_turn(void *turn)
+{
+    store_relaxed((_Atomic int *)turn, 1);
+    return NULL;
+}
+
+/* A fiber whose receives never wait. */
+Test(park, who_is_always_served_lets_others_run)
+{
+    static _Atomic int turn;
+    pthread_t thread;
+
+    options.slice_ms = 0;
+    activate(1, POLLER_AUTO);
+    for (int i = 0; i < 1000; i++) /* alone, it goes on */
+        fiber_served(fiber_current());
+    fiber_current()->served = 0;
+    thread = create(note_turn, (void *)&turn);
+    for (int i = 0; i < SERVED_AT_ONCE - 1; i++)
+        fiber_served(fiber_current());
+    cr_assert_eq(load_relaxed(&turn), 0, "too early");
+    fiber_served(fiber_current());
+    cr_assert_eq(load_relaxed(&turn), 1, "the other had no turn");
+    join(thread, NULL);
+}
+
 static _Atomic int met;
 
 static void *meet(void *arg)
