@@ -202,10 +202,27 @@ static inline bool wait_goes_on_uncancelled(struct fiber *self, bool restartable
     return restart_wait(self, restartable);
 }
 
-/* Before and after a call for whose duration the kernel sets another mask. True: signals that it
- * lets through were pending, and were handled; the call would have ended with EINTR. */
-bool mask_begin(struct fiber *self, const sigset_t *mask, uint64_t *before);
-void mask_end(struct fiber *self, uint64_t before);
+/* In a wait that must not unwind yet: whether cancellation ends it. */
+static inline bool cancel_during(struct fiber *self)
+{
+    atomic_fetch_and_explicit(&self->attention, ~ATTENTION_CANCEL, memory_order_relaxed);
+    return cancel_pending(self);
+}
+
+/* A wait with a signal mask of its own (shim/masked.c). */
+struct masked_call {
+    /* The call without waiting; 0: nothing is ready. */
+    long (*look)(struct fiber *self, void *arg);
+    /* Until it may be ready: -ETIME at the deadline, -EOPNOTSUPP: it takes the kernel's call. */
+    long (*wait)(struct fiber *self, void *arg, uint64_t deadline);
+    /* The kernel's call; timeout NULL: for ever. */
+    long (*kernel)(struct fiber *self, void *arg, const struct timespec *timeout,
+                   const uint64_t *mask);
+    bool timeout_first; /* when the time is over, a pending signal is none of its business */
+};
+/* ns < 0: for ever. Result of the kernel's kind. */
+long masked_wait(struct fiber *self, const struct masked_call *c, void *arg, uint64_t mask,
+                 int64_t ns);
 /* The fiber that a pid or tid argument names: 0 is the caller; NULL: the kernel's to find. */
 struct fiber *fiber_of_pid(pid_t pid);
 /* System calls that name a thread, or change the calling one (sched.c), or a CPU clock (cputime.c):

@@ -1,9 +1,9 @@
 /* poll, select and epoll_wait: try with no timeout, then wait for readiness and look again.
  *
  * One descriptor is waited for directly; several through a temporary epoll descriptor, on which the
- * fiber waits like on any other. When that cannot be had (no descriptor left), or a signal mask is
- * given, the kernel's own call runs and the proc is passed on. The answer always comes from the
- * kernel's poll of the program's own arrays. Called on the program's stacks. */
+ * fiber waits like on any other. When that cannot be had (no descriptor left), the kernel's own call runs
+ * and the proc is passed on. The answer always comes from the kernel's poll of the program's own arrays.
+ * With a signal mask: masked.c. Called on the program's stacks. */
 #include "shim/calls.h"
 
 #include <limits.h>
@@ -159,34 +159,38 @@ static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t
     }
 }
 
-/* The kernel's call with a signal mask for its time. If there is a deadline, *left or, without that,
- * args[4] in ms is what is left. Interruptions that run no handler are none of the program's business. */
-static long call_masked(struct fiber *self, const sigset_t *mask, long *args, uint64_t deadline,
-                        struct timespec *left)
+/* A mask that a call is given; false: it is the one that the fiber has. */
+static bool other_mask(struct fiber *self, const sigset_t *set, uint64_t *mask)
 {
-    uint64_t before;
-    uint8_t handled;
-    long r;
-    handoff_block_enter(self);
-    for (;;) {
-        r = mask_begin(self, mask, &before) ? -EINTR : fiber_call_array(self, args);
-        handled = self->handled;
-        mask_end(self, before);
-        if (r != -EINTR || handled || cancel_pending(self))
-            break;
-        cancel_point(self); /* disabled: not to be told again */
-        if (left) {
-            time_left(deadline, left);
-        } else if (deadline != TIMER_NEVER) {
-            uint64_t now = timer_now();
-            args[4] = now < deadline ? (long)((deadline - now) / NSEC_PER_MSEC) : 0;
-        }
-    }
-    handoff_block_leave(self);
-    if (r == -EINTR)
-        cancel_point(self);
-    return r;
+    memcpy(mask, set, sizeof *mask);
+    return *mask != signal_mask(self);
 }
+
+struct poll_set {
+    struct pollfd *fds;
+    nfds_t n;
+};
+
+static long poll_look(struct fiber *self, void *arg)
+{
+    struct poll_set *p = arg;
+    return poll_now(self, p->fds, p->n);
+}
+
+static long poll_wait(struct fiber *self, void *arg, uint64_t deadline)
+{
+    struct poll_set *p = arg;
+    return wait_for_any(self, p->fds, p->n, deadline);
+}
+
+static long poll_kernel(struct fiber *self, void *arg, const struct timespec *timeout,
+                        const uint64_t *mask)
+{
+    struct poll_set *p = arg;
+    return fiber_call(self, SYS_ppoll, p->fds, p->n, timeout, mask, 8);
+}
+
+static const struct masked_call poll_call = { poll_look, poll_wait, poll_kernel, false };
 
 EXPORT int poll(struct pollfd *fds, nfds_t n, int timeout)
 {
@@ -209,15 +213,10 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, c
         return REAL(ppoll)(fds, n, timeout, mask);
     if (!valid(timeout))
         return (int)set_errno(-EINVAL);
-    if (mask) {
-        struct timespec left; /* the kernel counts it down */
-        if (timeout)
-            left = *timeout;
-        long r = call_masked(
-            self, mask,
-            (long[7]){ SYS_ppoll, (long)fds, (long)n, timeout ? (long)&left : 0, (long)mask, 8 },
-            TIMER_NEVER, NULL);
-        return (int)set_errno(r);
+    uint64_t other;
+    if (mask && other_mask(self, mask, &other)) {
+        struct poll_set p = { fds, n };
+        return (int)set_errno(masked_wait(self, &poll_call, &p, other, timespec_ns(timeout)));
     }
     return (int)set_errno(poll_until(self, fds, n, timespec_ns(timeout)));
 }
@@ -280,56 +279,89 @@ static long select_now(struct fiber *self, int n, const struct sets *s)
                        sys_call(SYS_pselect6, n, s->user[0], s->user[1], s->user[2], &zero, NULL)));
 }
 
+struct select_set {
+    int n, count;
+    struct sets sets;
+    struct pollfd *fds;
+};
+
+static long select_look(struct fiber *self, void *arg)
+{
+    struct select_set *p = arg;
+    restore(&p->sets);
+    return select_now(self, p->n, &p->sets);
+}
+
+static long select_wait(struct fiber *self, void *arg, uint64_t deadline)
+{
+    struct select_set *p = arg;
+    return wait_for_any(self, p->fds, (nfds_t)p->count, deadline);
+}
+
+static long select_kernel(struct fiber *self, void *arg, const struct timespec *timeout,
+                          const uint64_t *mask)
+{
+    struct select_set *p = arg;
+    const long sized[2] = { (long)mask, 8 };
+    restore(&p->sets);
+    return fiber_call(self, SYS_pselect6, p->n, p->sets.user[0], p->sets.user[1], p->sets.user[2],
+                      timeout, mask ? sized : NULL);
+}
+
+static const struct masked_call select_call = { select_look, select_wait, select_kernel, false };
+
 static void free_at(void *pointer)
 {
     free(*(void **)pointer);
 }
 
-static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set *e, int64_t ns)
+static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set *e, int64_t ns,
+                         const uint64_t *mask)
 {
-    struct sets s = { .words = ((size_t)n + WORD_BITS - 1) / WORD_BITS, .user = { r, w, e } };
+    size_t words = ((size_t)n + WORD_BITS - 1) / WORD_BITS, bytes = 3 * words * sizeof(long);
+    struct select_set p = { .n = n, .sets = { .words = words, .user = { r, w, e } } };
     unsigned long inline_words[INLINE_WORDS];
-    struct pollfd inline_fds[INLINE_FDS], *fds = inline_fds;
+    struct pollfd inline_fds[INLINE_FDS];
     /* Freed when cancellation unwinds, too. */
     void *heap __attribute__((cleanup(free_at))) = NULL;
     void *heap_fds __attribute__((cleanup(free_at))) = NULL;
-    s.saved = inline_words;
-    size_t bytes = 3 * s.words * sizeof(long);
-    if (bytes > sizeof inline_words) {
-        if (!(heap = malloc(bytes)))
-            return -ENOMEM;
-        s.saved = heap;
-    }
-    for (size_t i = 0; i < 3; i++)
-        if (s.user[i])
-            memcpy(s.saved + i * s.words, s.user[i], s.words * sizeof(long));
-    long result = select_now(self, n, &s);
-    if (result || ns == 0)
-        return result;
-    int count = list_fds(&s, n, NULL);
-    if (count > INLINE_FDS && !(fds = heap_fds = malloc((size_t)count * sizeof *fds)))
+    p.fds = inline_fds;
+    p.sets.saved = inline_words;
+    if (bytes > sizeof inline_words && !(p.sets.saved = heap = malloc(bytes)))
         return -ENOMEM;
-    list_fds(&s, n, fds);
-    uint64_t deadline = deadline_in(ns);
-    for (;;) {
-        long waited = wait_for_any(self, fds, (nfds_t)count, deadline);
-        if (waited == -EOPNOTSUPP) {
-            struct timespec ts, *timeout = time_left(deadline, &ts);
-            restore(&s);
-            result = BLOCKED(self,
-                             CALL_RESTART(self, false, SYS_pselect6, n, r, w, e, timeout, NULL));
-            break;
-        }
-        restore(&s);
-        result = select_now(self, n, &s);
-        if (result || waited == -ETIME)
-            break;
-        if (waited == -EINTR && !wait_goes_on(self, false)) {
-            restore(&s);
-            result = waited;
-            break;
+    for (size_t i = 0; i < 3; i++)
+        if (p.sets.user[i])
+            memcpy(p.sets.saved + i * words, p.sets.user[i], words * sizeof(long));
+    long result = mask ? 0 : select_now(self, n, &p.sets);
+    if (result || (ns == 0 && !mask))
+        return result;
+    p.count = list_fds(&p.sets, n, NULL);
+    if (p.count > INLINE_FDS && !(p.fds = heap_fds = malloc((size_t)p.count * sizeof *p.fds)))
+        return -ENOMEM;
+    list_fds(&p.sets, n, p.fds);
+    if (mask) {
+        result = masked_wait(self, &select_call, &p, *mask, ns);
+    } else {
+        uint64_t deadline = deadline_in(ns);
+        for (;;) {
+            long waited = select_wait(self, &p, deadline);
+            if (waited == -EOPNOTSUPP) {
+                struct timespec ts, *timeout = time_left(deadline, &ts);
+                result = BLOCKED(self,
+                                 RESTART(self, false, select_kernel(self, &p, timeout, NULL)));
+                break;
+            }
+            result = select_look(self, &p);
+            if (result || waited == -ETIME)
+                break;
+            if (waited == -EINTR && !wait_goes_on(self, false)) {
+                result = waited;
+                break;
+            }
         }
     }
+    if (result < 0)
+        restore(&p.sets);
     return result;
 }
 
@@ -345,7 +377,7 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeou
         ts = (struct timespec){ timeout->tv_sec + timeout->tv_usec / 1000000,
                                 timeout->tv_usec % 1000000 * 1000 };
     uint64_t start = timeout ? timer_now() : 0;
-    long result = select_until(self, n, r, w, e, timespec_ns(timeout ? &ts : NULL));
+    long result = select_until(self, n, r, w, e, timespec_ns(timeout ? &ts : NULL), NULL);
     if (timeout) { /* Linux tells what is left */
         int64_t left = timespec_ns(&ts) - (int64_t)(timer_now() - start);
         if (left < 0 || result == 0)
@@ -364,32 +396,55 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
         return REAL(pselect)(n, r, w, e, timeout, mask);
     if (!valid(timeout))
         return (int)set_errno(-EINVAL);
-    if (mask) {
-        struct timespec left;
-        if (timeout)
-            left = *timeout;
-        long sized_mask[2] = { (long)mask, 8 };
-        long result = call_masked(self, mask,
-                                  (long[7]){ SYS_pselect6, n, (long)r, (long)w, (long)e,
-                                             timeout ? (long)&left : 0, (long)sized_mask },
-                                  TIMER_NEVER, NULL);
-        return (int)set_errno(result);
-    }
-    return (int)set_errno(select_until(self, n, r, w, e, timespec_ns(timeout)));
+    uint64_t other;
+    bool masked = mask && other_mask(self, mask, &other);
+    return (int)set_errno(
+        select_until(self, n, r, w, e, timespec_ns(timeout), masked ? &other : NULL));
 }
 
 /* ---- epoll ---- */
 
-static int epoll_until(struct fiber *self, int epfd, struct epoll_event *events, int max,
-                       int64_t ns)
+struct epoll_set {
+    int epfd, max;
+    struct epoll_event *events;
+};
+
+static long epoll_look(struct fiber *self, void *arg)
 {
-    long r = sys_call(SYS_epoll_wait, epfd, events, max, 0);
+    struct epoll_set *p = arg;
+    (void)self;
+    return sys_call(SYS_epoll_wait, p->epfd, p->events, p->max, 0);
+}
+
+static long epoll_wait_ready(struct fiber *self, void *arg, uint64_t deadline)
+{
+    struct epoll_set *p = arg;
+    return poller_wait(self, p->epfd, POLLIN, deadline, PARK_POLL);
+}
+
+static long epoll_kernel(struct fiber *self, void *arg, const struct timespec *timeout,
+                         const uint64_t *mask)
+{
+    struct epoll_set *p = arg;
+    return fiber_call(self, SYS_epoll_pwait2, p->epfd, p->events, p->max, timeout, mask, 8);
+}
+
+static const struct masked_call epoll_call = { epoll_look, epoll_wait_ready, epoll_kernel, true };
+
+static int epoll_until(struct fiber *self, int epfd, struct epoll_event *events, int max,
+                       int64_t ns, const sigset_t *mask)
+{
+    struct epoll_set p = { epfd, max, events };
+    uint64_t other;
+    if (mask && other_mask(self, mask, &other))
+        return (int)set_errno(masked_wait(self, &epoll_call, &p, other, ns));
+    long r = epoll_look(self, &p);
     if (r || ns == 0)
         return (int)set_errno(r);
     uint64_t deadline = deadline_in(ns);
     for (;;) {
-        long ready = poller_wait(self, epfd, POLLIN, deadline, PARK_POLL);
-        r = sys_call(SYS_epoll_wait, epfd, events, max, 0);
+        long ready = epoll_wait_ready(self, &p, deadline);
+        r = epoll_look(self, &p);
         if (!r && ready == -EINTR && wait_goes_on(self, false))
             continue;
         if (r || ready < 0)
@@ -403,7 +458,7 @@ EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout
     if (!self)
         return REAL(epoll_wait)(epfd, events, max, timeout);
     int64_t ns = timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC;
-    return epoll_until(self, epfd, events, max, ns);
+    return epoll_until(self, epfd, events, max, ns, NULL);
 }
 
 EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout,
@@ -412,11 +467,8 @@ EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeou
     struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(epoll_pwait)(epfd, events, max, timeout, mask);
-    if (!mask)
-        return epoll_wait(epfd, events, max, timeout);
-    long args[7] = { SYS_epoll_pwait, epfd, (long)events, max, timeout, (long)mask, 8 };
-    uint64_t deadline = deadline_in(timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC);
-    return (int)set_errno(call_masked(self, mask, args, deadline, NULL));
+    int64_t ns = timeout < 0 ? -1 : timeout * (int64_t)NSEC_PER_MSEC;
+    return epoll_until(self, epfd, events, max, ns, mask);
 }
 
 EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max,
@@ -427,11 +479,5 @@ EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max,
         return REAL(epoll_pwait2)(epfd, events, max, timeout, mask);
     if (!valid(timeout))
         return (int)set_errno(-EINVAL);
-    if (!mask)
-        return epoll_until(self, epfd, events, max, timespec_ns(timeout));
-    struct timespec left;
-    uint64_t deadline = deadline_in(timespec_ns(timeout));
-    struct timespec *rest = time_left(deadline, &left);
-    long args[7] = { SYS_epoll_pwait2, epfd, (long)events, max, (long)rest, (long)mask, 8 };
-    return (int)set_errno(call_masked(self, mask, args, deadline, rest));
+    return epoll_until(self, epfd, events, max, timespec_ns(timeout), mask);
 }

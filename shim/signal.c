@@ -1,8 +1,8 @@
 /* Signals: actions, masks, sending, waiting; conventions here, the work in lib/signal.
  *
  * Actions are ours from the constructor on, so that a handler set before there are threads is found
- * when there are. Masks and sending are libc's for threads that are no fibers. Waiting for signals
- * blocks a kernel thread, as the kernel hands them to such. Called on the program's stacks, and most
+ * when there are. Masks and sending are libc's for threads that are no fibers. sigwait and its kin block a
+ * kernel thread, as the kernel hands them signals without a handler; sigsuspend parks. Called on the program's stacks, and most
  * of it in the program's signal handlers too. */
 #include "shim/calls.h"
 
@@ -247,34 +247,6 @@ EXPORT int kill(pid_t pid, int sig)
 
 /* ---- waiting ---- */
 
-bool mask_begin(struct fiber *self, const sigset_t *mask, uint64_t *before)
-{
-    uint64_t all = ~0ull;
-    self->handled = 0;
-    signal_mask(self);
-    *before = self->sigmask;
-    /* What comes from here on waits in the kernel until the call lets it through. */
-    self->worker->sigmask = all;
-    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
-    self->temporary_mask = true;
-    self->sigmask = mask_of(mask) & ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
-    fence_compiler(); /* partner: the barrier of a sender */
-    if (!load_relaxed(&self->notes) && !load_relaxed(&self->worker->signals))
-        return false;
-    signal_set_mask(self, self->sigmask);
-    if (self->handled)
-        return true;
-    self->worker->sigmask = all;
-    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
-    return false;
-}
-
-void mask_end(struct fiber *self, uint64_t before)
-{
-    self->temporary_mask = false;
-    signal_set_mask(self, before);
-}
-
 /* Between handoff_block_enter and its end, after an interruption: a fiber that is to have a kernel thread
  * of its own goes there. True: it has, and the call is libc's. */
 static bool goes_to_carrier(struct fiber *self)
@@ -290,27 +262,37 @@ static bool goes_to_carrier(struct fiber *self)
     return false;
 }
 
-static int suspend(struct fiber *self, const sigset_t *mask)
+static long nothing_ready(struct fiber *self, void *arg)
 {
-    uint64_t before;
-    handoff_block_enter(self);
-    do {
-        if (goes_to_carrier(self))
-            return REAL(sigsuspend)(mask);
-        if (!mask_begin(self, mask, &before))
-            sys_call(SYS_rt_sigsuspend, mask, 8);
-        mask_end(self, before);
-    } while (!self->handled && !cancel_pending(self));
-    handoff_block_leave(self);
-    cancel_point(self);
-    errno = EINTR;
-    return -1;
+    (void)self;
+    (void)arg;
+    return 0;
+}
+
+static long suspend_wait(struct fiber *self, void *arg, uint64_t deadline)
+{
+    (void)arg;
+    return fiber_sleep(self, deadline) ? -EINTR : -ETIME;
+}
+
+static long suspend_kernel(struct fiber *self, void *arg, const struct timespec *timeout,
+                           const uint64_t *mask)
+{
+    (void)arg;
+    (void)timeout;
+    return fiber_call(self, SYS_rt_sigsuspend, mask, 8);
+}
+
+static int suspend(struct fiber *self, uint64_t mask)
+{
+    static const struct masked_call call = { nothing_ready, suspend_wait, suspend_kernel, false };
+    return (int)set_errno(masked_wait(self, &call, NULL, mask, -1));
 }
 
 EXPORT int sigsuspend(const sigset_t *mask)
 {
     struct fiber *self = fiber_at_cancel_point();
-    return self ? suspend(self, mask) : REAL(sigsuspend)(mask);
+    return self ? suspend(self, mask_of(mask)) : REAL(sigsuspend)(mask);
 }
 
 /* The old forms: a mask in an int, or one signal less in the mask. */
@@ -322,9 +304,7 @@ EXPORT int __sigpause(int sig_or_mask, int is_sig)
     uint64_t bits = (uint32_t)sig_or_mask;
     if (is_sig)
         bits = signal_mask(self) & ~SIGNAL_BIT(sig_or_mask);
-    sigset_t mask;
-    mask_to(&mask, bits);
-    return suspend(self, &mask);
+    return suspend(self, bits);
 }
 
 /* The header gives the name to the other form. */
@@ -342,11 +322,7 @@ EXPORT int __xpg_sigpause(int sig)
 EXPORT int pause(void)
 {
     struct fiber *self = fiber_at_cancel_point();
-    if (!self)
-        return REAL(pause)();
-    sigset_t mask;
-    mask_to(&mask, signal_mask(self));
-    return suspend(self, &mask);
+    return self ? suspend(self, signal_mask(self)) : REAL(pause)();
 }
 
 /* rt_sigtimedwait(2): the kernel's pending signals and the fiber's own. */
@@ -469,6 +445,6 @@ void signal_suspend_call(struct fiber *self, const void *mask)
 {
     bool outer = self->no_cancel;
     self->no_cancel = true;
-    suspend(self, mask);
+    suspend(self, mask_of(mask));
     self->no_cancel = outer;
 }

@@ -4,12 +4,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <mqueue.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/eventfd.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -93,6 +95,52 @@ static void *in_epoll(void *arg)
     return arg;
 }
 
+static sigset_t open_mask; /* lets SIGUSR1 through, which all threads block */
+
+static void *in_ppoll(void *arg)
+{
+    struct pollfd p = { empty[0], POLLIN, 0 };
+
+    begun++;
+    ppoll(&p, 1, NULL, &open_mask);
+    return arg;
+}
+
+static void *in_pselect(void *arg)
+{
+    fd_set set;
+
+    FD_ZERO(&set);
+    FD_SET(empty[0], &set);
+    FD_SET(other[0], &set);
+    begun++;
+    pselect(FD_SETSIZE, &set, NULL, NULL, NULL, &open_mask);
+    return arg;
+}
+
+static void *in_epoll_masked(void *arg)
+{
+    struct epoll_event e;
+
+    begun++;
+    epoll_pwait(epfd, &e, 1, -1, &open_mask);
+    return arg;
+}
+
+static void *in_sigsuspend(void *arg)
+{
+    begun++;
+    sigsuspend(&open_mask);
+    return arg;
+}
+
+static void *in_pause(void *arg)
+{
+    begun++;
+    pause();
+    return arg;
+}
+
 static void pause_ms(long ms)
 {
     struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
@@ -124,6 +172,10 @@ int main(void)
     struct mq_attr attr = { .mq_maxmsg = 1, .mq_msgsize = 16 };
 
     alarm(60);
+    sigemptyset(&open_mask);
+    sigaddset(&open_mask, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &open_mask, NULL);
+    sigemptyset(&open_mask);
     snprintf(name, sizeof name, "/io_waiters-%d", getpid());
     queue = mq_open(name, O_CREAT | O_RDWR, 0600, &attr);
     mq_unlink(name);
@@ -152,6 +204,11 @@ int main(void)
     run("waitpid", in_wait);
     run("eventfd_read", in_eventfd);
     run("epoll_pwait2", in_epoll);
+    run("ppoll", in_ppoll);
+    run("pselect", in_pselect);
+    run("epoll_pwait", in_epoll_masked);
+    run("sigsuspend", in_sigsuspend);
+    run("pause", in_pause);
     kill(child, SIGKILL);
     return 0;
 }

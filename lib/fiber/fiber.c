@@ -170,7 +170,8 @@ struct fiber *fiber_make(void *user, size_t size, size_t guard, void (*entry)(vo
     store_relaxed(&f->pending, 0);
     f->handler_sp = 0;
     f->sigwait = 0;
-    f->temporary_mask = f->frame_open = false;
+    f->temporary = NULL;
+    f->frame_open = false;
     f->raised = NULL;
     store_relaxed(&f->nopreempt, 0);
     f->yield_count = 0;

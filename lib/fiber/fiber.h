@@ -68,6 +68,7 @@ enum park_reason {
 
 struct worker;
 struct note;
+struct temporary;
 
 /* Why a fiber looks up when it leaves the runtime or is about to park. */
 #define ATTENTION_SIGNAL  1u  /* notes came */
@@ -108,7 +109,6 @@ struct fiber {
     uint8_t handled; /* HANDLED_ bits (lib/signal): since its last park began */
     uint8_t yield_count;
     uint8_t served;             /* receives that did not have to wait: sched.h, fiber_served */
-    bool temporary_mask;        /* sigmask is that of a sigsuspend(2) or ppoll(2) under way */
     bool no_cancel;             /* in a call of libc's own that is no cancellation point */
     bool frame_open;            /* the kernel still blocks what a signal frame blocks: deliver.c */
     bool disturbed;             /* a signal came, for whomever: since it was cleared before a call */
@@ -153,6 +153,8 @@ struct fiber {
     _Atomic uint64_t pending; /* numbers that notes has, or will have in a moment */
     uint64_t sigwait;         /* what it waits for in sigtimedwait */
     uint64_t outer_mask;      /* with ATTENTION_HANDLER: the mask after the outermost handler */
+    /* sigmask is that of a sigsuspend(2) or ppoll(2) under way; NULL: it is the fiber's own (lib/signal) */
+    struct temporary *temporary;
     uintptr_t handler_sp;     /* frame of the innermost running signal handler, 0: none */
 
     struct stack stack;

@@ -167,7 +167,8 @@ void carrier_arrived(struct fiber *self)
         store_relaxed(&w->signals, 1); /* the monitor sees to it */
         monitor_kick();
     }
-    uint64_t mask = self->sigmask;
+    /* In a call with a mask of its own everything stays blocked, for the system call that comes. */
+    uint64_t mask = self->temporary ? ~0ull : self->sigmask;
     w->sigmask = mask;
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
 }

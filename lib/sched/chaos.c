@@ -83,7 +83,7 @@ static void delay(uint32_t rounds)
 /* What must not be moved off its kernel thread, or asked not to be: preempt.c says the same. */
 static bool left_alone(struct fiber *self)
 {
-    return load_relaxed(&self->nopreempt) || self->temporary_mask ||
+    return load_relaxed(&self->nopreempt) || self->temporary ||
            load_relaxed(&self->in_syscall);
 }
 

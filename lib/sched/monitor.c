@@ -122,7 +122,7 @@ static bool move_here(struct fiber *self, void *context)
 {
     uint64_t *frame = (uint64_t *)&((ucontext_t *)context)->uc_sigmask, mask;
     struct worker *w = self->worker;
-    if (load_relaxed(&self->in_syscall) || self->temporary_mask || load_relaxed(&self->nopreempt) ||
+    if (load_relaxed(&self->in_syscall) || self->temporary || load_relaxed(&self->nopreempt) ||
         !sched_signal_ops.may_interrupt(context))
         return false;
     /* libc changes the mask without us, as in siglongjmp: the frame has the kernel's. */
@@ -197,7 +197,7 @@ void sched_nudge(struct fiber *f)
     if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime))
         return; /* it comes by itself */
     /* It may wait for the very signal that its own thread is to get; it goes on by itself. */
-    bool waits = *(volatile uint64_t *)&f->sigwait || *(volatile bool *)&f->temporary_mask;
+    bool waits = *(volatile uint64_t *)&f->sigwait || *(struct temporary *volatile *)&f->temporary;
     if (!waits && load_relaxed(&f->in_syscall)) {
         struct proc *p = proc_retake(w); /* it looks at attention when it wants one again */
         if (p)
@@ -395,6 +395,8 @@ static void *monitor_main(void *arg)
         bool did = false;
         monitor.look_within = LOOK_MAX;
         look_at_workers();
+        if (sched_signal_ops.sweep)
+            sched_signal_ops.sweep();
         if (sched_poller->shared)
             sched_poller->poll(NULL, NULL, 64, true);
         if (load_relaxed(&sched.nidle) == sched.nprocs && !load_relaxed(&sched.nglobal)) {

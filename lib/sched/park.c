@@ -196,7 +196,12 @@ static void post_and_interrupt(struct worker *w, void *arg)
 /* Something is to be looked at; whether it ends this park. */
 static bool ends_early(struct fiber *self, enum park_reason reason)
 {
-    return load_relaxed(&self->attention) & ATTENTION_SIGNAL || !(PARK_NO_POINTS >> reason & 1) ||
+    uint32_t attention = load_relaxed(&self->attention);
+    if (attention & ATTENTION_MOVE && self->temporary)
+        return true;
+    if (!(attention & (ATTENTION_SIGNAL | ATTENTION_CANCEL)))
+        return false;
+    return attention & ATTENTION_SIGNAL || !(PARK_NO_POINTS >> reason & 1) ||
            sched_cancel_ops.anywhere(self);
 }
 
@@ -209,7 +214,8 @@ bool fiber_park_interruptible(struct fiber *self, enum park_reason reason, const
     self->handled = 0;
     store_release(&self->interruption, &i); /* partner: the exchange in fiber_interrupt */
     fence_compiler();                       /* partner: the barrier of whoever set attention */
-    if (unlikely(load_relaxed(&self->attention) & (ATTENTION_SIGNAL | ATTENTION_CANCEL)) &&
+    if (unlikely(load_relaxed(&self->attention) &
+                 (ATTENTION_SIGNAL | ATTENTION_CANCEL | ATTENTION_MOVE)) &&
         ends_early(self, reason) && cas_acquire(&self->interruption, &mine, &busy)) {
         /* Interrupted before it parked, by what came since the program made the call. */
         struct interrupt_now e = { { post, expire, arg }, self };

@@ -122,7 +122,7 @@ void preempt_later(struct fiber *self, struct worker *w)
 /* Sections that no register tells of. */
 static bool in_section(struct fiber *self)
 {
-    return load_relaxed(&self->nopreempt) || self->temporary_mask ||
+    return load_relaxed(&self->nopreempt) || self->temporary ||
            load_relaxed(&self->in_syscall);
 }
 

@@ -209,6 +209,8 @@ struct sched_signal_ops {
     void (*not_raised)(struct fiber *self);
     /* deliver, in such a handler. */
     void (*deliver_over)(struct fiber *self, const void *ucontext);
+    /* The monitor: signals for the process that only parked fibers take, while no worker is idle. */
+    void (*sweep)(void);
 };
 extern struct sched_signal_ops sched_signal_ops;
 
@@ -268,7 +270,7 @@ void worker_take_signals(struct fiber *self);
  * handlers. The bit is that of a signal which libc lets nobody block. */
 static inline void worker_spoil_mask(struct worker *w)
 {
-    w->sigmask ^= 1ull << 31;
+    w->sigmask |= 1ull << 31;
 }
 
 /* The fiber has left a signal handler, maybe by siglongjmp, which sets the kernel's mask behind our

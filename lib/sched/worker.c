@@ -102,7 +102,8 @@ void worker_take_signals(struct fiber *self)
         sched_signal_ops.drain(w, self);
         store_release(&w->in_runtime, 0);
     }
-    if (unlikely(load_relaxed(&self->attention) & ATTENTION_MOVE)) {
+    /* A call with a mask of its own moves by itself: its mask is not the kernel's. */
+    if (unlikely(load_relaxed(&self->attention) & ATTENTION_MOVE) && !self->temporary) {
         sched_move(self);
         return; /* what follows is the kernel's business there */
     }
@@ -112,9 +113,15 @@ void worker_take_signals(struct fiber *self)
         worker_set_alt(self);
         w = self->worker;
     }
-    if (self->sigmask != w->sigmask) {
-        w->sigmask = self->sigmask;
-        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &self->sigmask, NULL, 8);
+    if (self->sigmask != w->sigmask && !self->temporary) {
+        /* The note never says more than the kernel blocks: somebody may wait for it (everyone_blocked).
+         * At the end of the call handlers may run, and take the fiber elsewhere. */
+        uint64_t mask = self->sigmask, both = w->sigmask & mask;
+        *(volatile uint64_t *)&w->sigmask = both;
+        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+        w = self->worker;
+        if (w->sigmask == both)
+            w->sigmask = mask;
     }
     uint32_t attention = load_relaxed(&self->attention);
     if (unlikely(attention & ATTENTION_HANDLER) && load_relaxed(&self->notes)) {
@@ -165,11 +172,23 @@ void worker_idle_signals(struct worker *w)
 {
     if (unlikely(w->alt_sp))
         disable_alt(w);
-    uint64_t mask = sched_signal_ops.everyone_blocks ? sched_signal_ops.everyone_blocks()
-                                                     : w->sigmask;
-    if (w->sigmask != mask) {
-        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
-        *(volatile uint64_t *)&w->sigmask = mask; /* then: who waits for it must not be too early */
+    if (!sched_signal_ops.everyone_blocks)
+        return;
+    for (;;) {
+        volatile uint64_t *mine = &w->sigmask;
+        uint64_t mask = sched_signal_ops.everyone_blocks(), before = *mine;
+        if (before == mask)
+            return;
+        /* Told before it is so: who blocks something now either sees this and waits for us, or was
+         * faster, which the second look shows. */
+        *mine = before & mask;
+        fence_seq(); /* partner: the store of stale in everyone_blocked */
+        if (sched_signal_ops.everyone_blocks() == mask) {
+            sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+            *mine = mask; /* then: who waits for it must not be too early */
+            return;
+        }
+        *mine = before;
     }
 }
 
@@ -182,8 +201,9 @@ void worker_look(struct worker *w)
 
 void worker_block_signals(struct worker *w)
 {
-    w->sigmask = ~(1ull << 32); /* but signal 33: setuid waits for every kernel thread */
-    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &w->sigmask, NULL, 8);
+    uint64_t mask = ~(1ull << 32); /* but signal 33: setuid waits for every kernel thread */
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    *(volatile uint64_t *)&w->sigmask = mask; /* then, as above */
 }
 
 /* A proc for which no kernel thread could be had. Whoever went to sleep meanwhile may have relied on the

@@ -49,6 +49,7 @@
 #include "arch/syscall.h"
 #include "signal/everyone.h"
 #include "signal/note.h"
+#include "signal/route.h"
 #include "signal/signal.h"
 
 /* No mask that a fiber can have: SIGKILL cannot be blocked. */
@@ -83,7 +84,7 @@ static bool was_raised(siginfo_t *info)
 
 /* Of a fiber that has ended: what was for the process goes to somebody else, by way of w, or of another
  * if w is one that does not look. */
-static void forward(struct worker *w, struct note *n)
+void signal_forward(struct worker *w, struct note *n)
 {
     if (!w || w->carrier)
         w = load_acquire(&sched.workers);
@@ -123,7 +124,7 @@ static struct note *take(struct fiber *self, uint64_t set)
     for (struct note *n = all, *next; n; n = next) {
         next = n->next;
         if (n->tid != self->tid) {
-            forward(self->worker, n);
+            signal_forward(self->worker, n);
         } else if (n != found) {
             more |= SIGNAL_BIT(n->info.si_signo) == bit;
             note_push(&self->notes, n);
@@ -194,7 +195,7 @@ static void post(struct fiber *f, struct note *n)
         n = note_take_all(&f->notes); /* too late; f may have taken some back itself */
         for (struct note *next; n; n = next) {
             next = n->next;
-            forward(load_acquire(&sched.workers), n);
+            signal_forward(load_acquire(&sched.workers), n);
         }
         return;
     }
@@ -266,6 +267,20 @@ static void route(struct worker *w, struct fiber *cur, struct note *n)
         sys_call(SYS_rt_sigprocmask, SIG_BLOCK, &bit, NULL, 8);
         give_back(&info);
     }
+}
+
+bool signal_taken(uint64_t bit)
+{
+    return choose(NULL, bit);
+}
+
+bool signal_route(struct note *n)
+{
+    struct fiber *f = choose(NULL, SIGNAL_BIT(n->info.si_signo));
+    n->process = true;
+    if (f)
+        post(f, n);
+    return f;
 }
 
 static void drain(struct worker *w, struct fiber *cur)
@@ -399,11 +414,11 @@ static bool raise_next(struct fiber *self, uint64_t set)
     return false;
 }
 
-static void deliver(struct fiber *self)
+void signal_deliver(struct fiber *self)
 {
     if (load_relaxed(&self->flags) & FIBER_DIRECT)
         deliver_direct(self);
-    else
+    else if (!self->temporary || !self->temporary->hold)
         while (raise_next(self, ~self->sigmask))
             ;
 }
@@ -429,7 +444,7 @@ static void ended(struct fiber *self)
     again(self);      /* what is ignored since */
     for (struct note *n = note_take_all(&self->notes), *next; n; n = next) {
         next = n->next;
-        forward(self->worker, n); /* with everything blocked here nothing moves the fiber */
+        signal_forward(self->worker, n); /* with everything blocked here nothing moves the fiber */
     }
 }
 
@@ -503,7 +518,9 @@ static bool may_interrupt(const void *context)
 {
     const ucontext_t *uc = context;
     const void *pc = arch_context_pc(uc);
-    if ((uintptr_t)pc - sigreturn_stub < STUB_SIZE)
+    const struct fiber *self = fiber_self;
+    if ((self && self->temporary && self->temporary->hold) ||
+        (uintptr_t)pc - sigreturn_stub < STUB_SIZE)
         return false;
     return (uintptr_t)pc < text_start || (uintptr_t)pc >= text_end || arch_after_syscall(pc) ||
            pc == arch_stub_syscall;
@@ -543,6 +560,12 @@ static void frame_end(struct fiber *self, uint64_t mask, uint64_t kernel_mask, b
     self->frame_open = below;
 }
 
+/* A handler that ran meanwhile has ended the temporary mask. */
+static uint64_t mask_after(struct fiber *self, const struct temporary *t, uint64_t mask)
+{
+    return t && self->temporary != t ? t->before : mask;
+}
+
 /* Runs the handler over the program's code. */
 static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *uc)
 {
@@ -553,9 +576,16 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
     uint64_t interrupted = *context_mask(uc), now;
     uintptr_t outer = self->handler_sp;
     bool below = self->frame_open;
-    /* libc changes the mask without us, as in siglongjmp: the kernel knows better. */
-    if (!self->temporary_mask && !below && self->worker->sigmask == self->sigmask)
+    const struct temporary *temporary = self->temporary;
+    if (temporary) { /* the handler returns to the mask before the call, which it ends */
+        self->temporary = NULL;
+        self->sigmask = temporary->before;
+        if (!below)
+            *context_mask(uc) = interrupted = temporary->before;
+    } else if (!below && self->worker->sigmask == self->sigmask) {
+        /* libc changes the mask without us, as in siglongjmp: the kernel knows better. */
         self->sigmask = interrupted;
+    }
     uint64_t before = self->sigmask;
     self->frame_open = true;
     sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8);
@@ -565,6 +595,9 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
     self->handler_sp = (uintptr_t)__builtin_frame_address(0);
     atomic_fetch_or_explicit(&self->attention, ATTENTION_HANDLER, memory_order_relaxed);
     self->frame_open = false;
+    /* What else the call let through, on top of this one as the kernel does. */
+    while (temporary && load_relaxed(&self->notes) && raise_next(self, ~now))
+        ;
     handler(sig, info, uc);
     /* Maybe on another worker. What the kernel sets at the end of this frame is recorded already. */
     uint64_t after = *context_mask(uc), rest = after != interrupted ? after : before;
@@ -612,6 +645,7 @@ static void pass_on(struct worker *w, struct fiber *self, struct note *n)
 {
     uint64_t mask = self->sigmask, kernel_mask = w->sigmask, now;
     bool below = self->frame_open;
+    const struct temporary *temporary = self->temporary;
     self->frame_open = true;
     store_relaxed(&w->in_runtime, 1); /* locks, but no proc */
     fence_compiler();
@@ -626,7 +660,7 @@ static void pass_on(struct worker *w, struct fiber *self, struct note *n)
         while (raise_next(self, ~now))
             ;
     }
-    frame_end(self, mask, kernel_mask, below);
+    frame_end(self, mask_after(self, temporary, mask), kernel_mask, below);
     if (load_relaxed(&self->notes))
         atomic_fetch_or_explicit(&self->attention, ATTENTION_SIGNAL, memory_order_relaxed);
 }
@@ -658,6 +692,10 @@ static void arrived_direct(struct fiber *self, int sig, siginfo_t *info, ucontex
     signal_handler *handler = signal_handler_of(sig, &flags);
     if (!handler)
         return;
+    if (self->temporary && !(state & FIBER_VFORK)) { /* as in run_here */
+        *context_mask(uc) = self->sigmask = self->temporary->before;
+        self->temporary = NULL;
+    }
     handler(sig, info, uc);
     if (!(state & FIBER_VFORK))
         self->handled |= flags & SA_RESTART ? HANDLED_RESTART : HANDLED_EINTR;
@@ -718,10 +756,11 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
         /* Behind what was raised before, and is pending for this kernel thread: the order must be kept. */
         if (deliverable(self, bit) && load_relaxed(&self->notes)) {
             uint64_t mask = self->sigmask, kernel_mask = w->sigmask;
+            const struct temporary *temporary = self->temporary;
             bool below = self->frame_open;
             self->frame_open = true;
             raise_next(self, ~mask | bit);
-            frame_end(self, mask, kernel_mask, below);
+            frame_end(self, mask_after(self, temporary, mask), kernel_mask, below);
         }
         return;
     }
@@ -796,7 +835,7 @@ int signal_send(struct fiber *f, const siginfo_t *info)
     if (f == self) {
         note_for(f, n);
         if (at_once)
-            deliver(self); /* else: when it is not blocked */
+            signal_deliver(self); /* else: when it is not blocked */
         return 0;
     }
     if (fiber)
@@ -847,7 +886,7 @@ __attribute__((constructor)) static void start(void)
 {
     dl_iterate_phdr(find_text, NULL);
     sched_signal_ops = (struct sched_signal_ops){
-        drain, deliver,    may_interrupt, everyone_blocks, everyone_unblocked,
-        ended, not_raised, deliver_over
+        drain, signal_deliver, may_interrupt, everyone_blocks, everyone_unblocked,
+        ended, not_raised,     deliver_over,  signal_sweep
     };
 }

@@ -12,18 +12,22 @@
  *
  * A worker that went to sleep before keeps an older mask. Of what was unblocked since, that is made good
  * by waking one; of what was blocked since by waking those and waiting until they have the new mask, since
- * the next signal could otherwise end a process that had blocked it.
+ * the next signal could otherwise end a process that had blocked it. For the same reason one waits for
+ * kernel threads that still have the mask of a fiber which has gone on elsewhere.
  *
- * Fibers with a kernel thread of their own are the kernel's business. A signal that only parked fibers
- * take waits while every worker runs a fiber that blocks it. */
+ * Fibers with a kernel thread of their own are the kernel's business. While no worker is idle, the monitor
+ * looks after what only parked fibers take (signal_sweep in temporary.c). */
+#include <time.h>
 #include "arch/syscall.h"
 #include "signal/everyone.h"
 
-#define WAIT_ROUNDS 1000
+#define WAIT_YIELDS  100  /* then it takes what a busy machine takes, */
+#define WAIT_NAPS    2000 /* of a millisecond */
+#define LIBC_SIGNALS (3ull << 31)
 
 static struct lock lock;
 static _Atomic uint64_t blocked;
-static _Atomic uint32_t version; /* of what was unblocked */
+static _Atomic uint32_t version; /* of what was unblocked, and of what was blocked */
 static _Atomic uint32_t stale = 1;
 
 static bool counts(struct fiber *f)
@@ -42,7 +46,7 @@ static uint64_t mask_of(struct fiber *f)
 static void look_again(void)
 {
     store_relaxed(&stale, 0);
-    uint32_t seen = load_acquire(&version); /* partner: everyone_unblocked */
+    uint32_t seen = load_acquire(&version); /* partners: everyone_unblocked, everyone_blocked */
     uint64_t bound = load_relaxed(&blocked), all = ~0ull;
     fence_seq(); /* partner: the barrier of whoever set stale after it changed its mask */
     struct fiber *f = sched_main_fiber;
@@ -62,7 +66,7 @@ static void look_again(void)
 
 uint64_t everyone_blocks(void)
 {
-    if (load_relaxed(&stale))
+    for (int round = 0; unlikely(load_relaxed(&stale)) && round < 4; round++)
         look_again();
     return load_relaxed(&blocked);
 }
@@ -89,22 +93,33 @@ void everyone_unblocked(uint64_t mask)
 
 void everyone_blocked(void)
 {
+    /* Who is looking at the masks just now may have seen the old one, and must not say so after us. */
+    lock_acquire(&lock);
+    add_relaxed(&version, 1);
+    lock_release(&lock);
     store_seq(&stale, 1); /* partner: the fence in look_again */
     uint64_t all = everyone_blocks();
     bool asked = false;
-    for (int round = 0; round < WAIT_ROUNDS; round++) {
+    struct timespec brief = { 0, 1000000 };
+    for (int round = 0; round < WAIT_YIELDS + WAIT_NAPS; round++) {
         bool all_have_it = true;
         for (struct worker *w = load_acquire(&sched.workers); w; w = w->all) {
-            if (!is_idle(w) || !(all & ~*(volatile uint64_t *)&w->sigmask))
+            /* Others than the idle ones come by themselves: their kernel threads have the mask of a
+             * fiber that they no longer run. */
+            if (w->carrier || (!w->blocker && !load_relaxed(&w->alive)) ||
+                !(all & ~LIBC_SIGNALS & ~*(volatile uint64_t *)&w->sigmask))
                 continue;
             all_have_it = false;
-            if (!asked)
+            if (!asked && is_idle(w))
                 worker_look(w);
         }
         if (all_have_it)
             return;
         asked = true;
-        sys_call(SYS_sched_yield);
+        if (round < WAIT_YIELDS)
+            sys_call(SYS_sched_yield);
+        else
+            sys_call(SYS_nanosleep, &brief, NULL);
         all &= load_relaxed(&blocked); /* somebody may have unblocked it */
     }
 }

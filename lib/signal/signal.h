@@ -54,6 +54,28 @@ bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info);
 /* Whether info stands for a note that must be taken instead. */
 bool signal_is_kick(const siginfo_t *info);
 
+/* ---- temporary.c: a mask for the time of one call ---- */
+
+struct temporary {
+    uint64_t before, during;
+    bool hold;   /* no handler runs */
+    bool kernel; /* the kernel has something that `during` lets through */
+};
+
+/* From here on the fiber takes what mask lets through, for a wait; but handlers run in temporary_deliver
+ * only. Outside the runtime, as the others. */
+void temporary_begin(struct fiber *self, uint64_t mask, struct temporary *t);
+/* If something came: its handlers run under the call's mask. True: the call ends with EINTR, and the mask
+ * is the old one again. */
+bool temporary_deliver(struct fiber *self, struct temporary *t);
+/* The kernel thread blocks everything, for a system call that sets the mask itself. False: something came
+ * before, as temporary_deliver. */
+bool temporary_in_kernel(struct fiber *self, struct temporary *t);
+/* After that call. True: handlers ran. */
+bool temporary_from_kernel(struct fiber *self, struct temporary *t);
+/* The old mask; handlers of what it lets through have run. Nothing happens if temporary_deliver said true. */
+void temporary_end(struct fiber *self, struct temporary *t);
+
 /* A wait of self's was ended by fiber_interrupt. Whether to wait on: a handler without SA_RESTART, or
  * any handler if the call is not restartable, ends it with EINTR. */
 bool restart_wait(struct fiber *self, bool restartable);

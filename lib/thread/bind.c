@@ -72,8 +72,10 @@ static int give_carrier(struct fiber *self, struct fiber *f, struct worker *c)
     lock_release(&f->lock);
     if (!r && f != self) {
         atomic_fetch_or_explicit(&f->attention, ATTENTION_MOVE, memory_order_seq_cst);
-        sched_barrier(); /* partner: runtime_leave */
-        sched_nudge(f);
+        sched_barrier(); /* partners: runtime_leave, fiber_park_interruptible */
+        /* Signals that it waits for may be sent to its kernel thread alone. */
+        if (!*(struct temporary *volatile *)&f->temporary || !fiber_interrupt(self->worker, f))
+            sched_nudge(f);
     }
     runtime_leave(self);
     if (!r && f == self)
