@@ -61,6 +61,15 @@ static void *in_recvmmsg(void *arg)
     return arg;
 }
 
+static void *in_waitall(void *arg)
+{
+    char room[16];
+
+    begun++;
+    recv(full[0], room, sizeof room, MSG_WAITALL);
+    return arg;
+}
+
 static void *in_queue(void *arg)
 {
     char room[16];
@@ -199,6 +208,7 @@ int main(void)
     run("tee", in_tee);
     run("sendfile", in_sendfile);
     run("recvmmsg", in_recvmmsg);
+    run("recv-waitall", in_waitall);
     if (queue >= 0)
         run("mq_receive", in_queue);
     run("waitpid", in_wait);

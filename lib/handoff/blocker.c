@@ -1,13 +1,14 @@
 /* Kernel threads for calls that block long: they have no ring, so nobody's completions wait behind
  * the call, and no proc, so nothing has to be taken from them.
  *
- * A fiber that enters such a call while requests are in flight on its worker's ring parks, and the
- * next context hands it to a blocker, which resumes it there. The blocker's `retake` stays set while
- * it runs the fiber, so the fiber's next entry into the runtime, normally when the call returns,
- * puts it on the global queue and the blocker is free again.
+ * A fiber that enters such a call while requests are in flight on its worker's ring, or where there are
+ * workers enough, parks, and the next context hands it to a blocker, which resumes it there. The
+ * blocker's `retake` stays set while it runs the fiber, so the fiber's next entry into the runtime,
+ * normally when the call returns, puts it on the global queue and the blocker is free again.
  *
- * handoff_block_enter runs on fibers; blocker_main on the blocker's own stack. Blockers are kept: a
- * program that once had N calls blocked at a time will again. */
+ * handoff_block_enter runs on fibers; blocker_main on the blocker's own stack. A few idle blockers are
+ * kept, because who blocked before will again; the others end after a while. The struct worker of one that
+ * ended is used again: others may still look at what a fiber's worker field named. */
 #include "handoff/handoff.h"
 
 #include <errno.h>
@@ -19,27 +20,71 @@
 #include "libc/tcb.h"
 
 #define BLOCKER_STACK (64 * 1024)
+#define IDLE_SECONDS  2
+#define MORE_WORKERS  4 /* than procs: beyond that, blockers */
 
 static struct lock lock;
-static struct worker *idle; /* through worker->next */
+static struct worker *idle, *gone; /* through worker->next; gone: without a kernel thread */
+static _Atomic uint32_t count;     /* of those that live */
 
 struct assignment {
     struct fiber *fiber;
     struct worker *blocker;
 };
 
-static _Noreturn void *blocker_main(void *arg)
+/* Takes w off the idle list, if it is there, and there are more of them than procs. */
+static bool retire(struct worker *w)
+{
+    struct worker **found = NULL;
+    uint32_t n = 0;
+    lock_acquire(&lock);
+    for (struct worker **p = &idle; *p; p = &(*p)->next, n++)
+        if (*p == w)
+            found = p;
+    bool ends = found && n > load_relaxed(&sched.nprocs);
+    if (ends) {
+        *found = w->next;
+        store_relaxed(&w->cur, NULL);
+        w->ktid = 0; /* the kernel may give it to another thread, libc the address of its TCB */
+        w->tp = 0;
+        w->alt_sp = NULL;
+        w->shown[0] = 0;
+        w->next = gone;
+        gone = w;
+        atomic_fetch_sub_explicit(&sched.nworkers, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
+    }
+    lock_release(&lock);
+    return ends;
+}
+
+/* Waits until a fiber was given. False: not needed any more. One that stays waits without a timeout from
+ * then on: idle programs use no CPU. */
+static bool wait_for_fiber(struct worker *w)
+{
+    struct timespec while_idle = { IDLE_SECONDS, 0 }, *timeout = &while_idle;
+    while (!(load_acquire(&w->wake) & WAKE_PROC)) /* partner: give */
+        if (sys_call(SYS_futex, &w->wake, FUTEX_WAIT_PRIVATE, 0, timeout) == -ETIMEDOUT) {
+            if (retire(w))
+                return false;
+            timeout = NULL;
+        }
+    store_relaxed(&w->wake, 0);
+    return true;
+}
+
+static void *blocker_main(void *arg)
 {
     struct worker *w = arg;
     tcb_leave_rseq();
     w->tp = arch_tp_get();
     w->ktid = (uint32_t)sys_call(SYS_gettid);
     worker_block_signals(w);
-    worker_publish(w);
-    for (;;) {
-        while (!(load_acquire(&w->wake) & WAKE_PROC)) /* partner: give */
-            sys_call(SYS_futex, &w->wake, FUTEX_WAIT_PRIVATE, 0, NULL);
-        store_relaxed(&w->wake, 0);
+    if (!w->blocker) {
+        w->blocker = true;
+        worker_publish(w);
+    }
+    while (wait_for_fiber(w)) {
         struct fiber *f = w->mail;
         f->worker = w;
         store_relaxed(&f->state, FIBER_RUNNING);
@@ -55,20 +100,24 @@ static _Noreturn void *blocker_main(void *arg)
         idle = w;
         lock_release(&lock);
     }
+    return NULL;
 }
 
 static struct worker *blocker_get(void)
 {
     lock_acquire(&lock);
     struct worker *w = idle;
-    if (w)
+    if (w) {
         idle = w->next;
-    lock_release(&lock);
-    if (w)
+        lock_release(&lock);
         return w;
-    if (load_relaxed(&sched.nworkers) >= sched.max_workers || !(w = worker_make()))
+    }
+    bool room = load_relaxed(&sched.nworkers) < sched.max_workers;
+    if (room && (w = gone))
+        gone = w->next;
+    lock_release(&lock);
+    if (!room || (!w && !(w = worker_make())))
         return NULL;
-    w->blocker = true;
     pthread_t thread;
     pthread_attr_t attr;
     pthread_attr_init(&attr);
@@ -82,9 +131,13 @@ static struct worker *blocker_get(void)
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
     pthread_attr_destroy(&attr);
     if (err) {
-        munmap(w, ALIGN_UP(sizeof *w, 4096));
+        lock_acquire(&lock);
+        w->next = gone;
+        gone = w;
+        lock_release(&lock);
         return NULL;
     }
+    add_relaxed(&count, 1);
     uint32_t n = add_relaxed(&sched.nworkers, 1) + 1, most = load_relaxed(&sched.most_workers);
     while (n > most && !cas_release(&sched.most_workers, &most, n))
         ;
@@ -101,9 +154,16 @@ static void give(struct worker *w, void *arg)
     sys_call(SYS_futex, &a.blocker->wake, FUTEX_WAKE_PRIVATE, 1);
 }
 
+/* A worker that blocks is replaced by another, and workers stay for good, as their rings do. */
+static bool enough_workers(void)
+{
+    return load_relaxed(&sched.nworkers) - load_relaxed(&count) >=
+           load_relaxed(&sched.nprocs) + MORE_WORKERS;
+}
+
 void handoff_block_enter(struct fiber *self)
 {
-    if (self->worker->blocker || !sched_poller->busy(self->worker))
+    if (self->worker->blocker || (!sched_poller->busy(self->worker) && !enough_workers()))
         handoff_enter(self);
     else
         handoff_move_enter(self);
@@ -129,5 +189,6 @@ void handoff_move_enter(struct fiber *self)
 void handoff_after_fork(void)
 {
     lock_init(&lock);
-    idle = NULL;
+    idle = gone = NULL;
+    store_relaxed(&count, 0);
 }
