@@ -27,7 +27,8 @@ EXPORT int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t 
     /* libc marks robust ones as shared in any case. */
     if (attr && !pthread_mutexattr_getpshared(attr, &shared) && !shared)
         m->kind &= ~MUTEX_SHARED;
-    return robust_refused(m) ? ENOTSUP : 0;
+    robust_init(m);
+    return 0;
 }
 
 EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)

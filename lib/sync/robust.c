@@ -297,17 +297,22 @@ static int wait_for(struct fiber *self, struct mutex *m, uint32_t seen, uint64_t
 
 /* ---- the operations ---- */
 
-bool robust_refused(const struct mutex *m)
+static bool impossible(const struct mutex *m)
 {
     const int32_t all = MUTEX_ROBUST | MUTEX_INHERIT | MUTEX_SHARED;
+    return (m->kind & all) == all && !sync_real.direct;
+}
+
+void robust_init(struct mutex *m)
+{
     static _Atomic bool told;
-    if (sync_real.direct || (m->kind & all) != all)
-        return false;
+    if (!impossible(m))
+        return;
+    m->kind &= ~MUTEX_INHERIT;
     if (!atomic_exchange(&told, true))
         log_unsupported(
-            "a process-shared robust mutex with priority inheritance is refused (ENOTSUP); "
-            "see RADDLE_BOUND=all");
-    return true;
+            "a robust mutex between processes is made without priority inheritance, which would "
+            "need a kernel thread for each owner; RADDLE_BOUND=all has it");
 }
 
 /* libc's function wants a clock again. */
@@ -322,7 +327,7 @@ static int libc_lock(struct mutex *m, uint64_t deadline)
 
 int robust_lock(struct mutex *m, uint64_t deadline, bool trying)
 {
-    if (unlikely(robust_refused(m)))
+    if (unlikely(impossible(m))) /* another process made it, without us */
         return -ENOTSUP;
     if (unlikely(sync_real.direct))
         return trying ? -sync_real.mutex_trylock((pthread_mutex_t *)m) : libc_lock(m, deadline);

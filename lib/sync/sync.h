@@ -112,8 +112,8 @@ static inline int mutex_unlock(struct mutex *m)
 int robust_lock(struct mutex *m, uint64_t deadline, bool trying);
 int robust_unlock(struct mutex *m);
 int robust_consistent(struct mutex *m);
-/* Process-shared with inheritance, which cannot be had: one line has said so. */
-bool robust_refused(const struct mutex *m);
+/* libc has initialised it: takes from it what cannot be had, and says so in one line. */
+void robust_init(struct mutex *m);
 /* The calling thread ends: what it still holds goes to others with EOWNERDEAD. */
 void robust_end(struct fiber *self);
 void robust_after_fork(struct fiber *self);
