@@ -1,5 +1,9 @@
 /* Deep interception: system calls that libc, ld.so and libgomp make inside themselves.
  *
+ * A libgomp that is loaded later is changed while ld.so loads it: ld.so calls an empty function then, where
+ * debuggers stop (r_debug in <link.h>), which becomes a jump to `loaded`. The library is mapped, but not
+ * relocated, and nobody knows it yet, so nobody executes its text.
+ *
  * At activation, while there is one thread, the instructions of such calls that may wait become jumps
  * to stubs (lib/arch/patch.h). On a fiber that is outside of the runtime the stub answers them as the
  * exported functions would; everywhere else, and after anything could not be done, it makes the system call.
@@ -37,7 +41,7 @@
 #include "shim/deep.h"
 #include "sync/waitq.h"
 
-#define LIBRARIES  3
+#define LIBRARIES  8
 #define ARENA_STEP (2ul << 20) /* arenas but the first begin at a multiple of this, or of more */
 #define ARENA_HEAD 256ul
 #define OWNED_WORD 0x80000000u /* FUTEX_WAITERS: a tid is in the word */
@@ -193,7 +197,8 @@ static long body_block(struct deep_call *c)
 
 static bool in_kernel(uintptr_t word, uint32_t expected)
 {
-    if (expected & OWNED_WORD || (word & (ARENA_STEP - 1)) < ARENA_HEAD)
+    /* -1 is libgomp's "held, with waiters"; there is no such tid. */
+    if ((expected & OWNED_WORD && expected != UINT32_MAX) || (word & (ARENA_STEP - 1)) < ARENA_HEAD)
         return true;
     for (unsigned i = 0; i < COUNT_OF(streams); i++)
         if (word == streams[i])
@@ -337,18 +342,19 @@ static bool named(const char *path, const char *name)
     return !strncmp(base ? base + 1 : path, name, strlen(name));
 }
 
+static unsigned known; /* bits: those of libs that are loaded */
+
+/* arg: not NULL for what comes later; libc and ld.so are there then. */
 static int find_library(struct dl_phdr_info *info, size_t size, void *arg)
 {
     static const char *const names[] = { "libc.so", "ld-linux", "libgomp.so" };
-    unsigned which = 0;
+    unsigned which = 0, known_before = known;
     (void)size;
-    (void)arg;
     while (which < COUNT_OF(names) && !named(info->dlpi_name, names[which]))
         which++;
-    if (which == COUNT_OF(names) || nlibs == LIBRARIES)
+    if (which == COUNT_OF(names) || (arg && which < 2))
         return 0;
-    struct patch_library *lib = &libs[nlibs];
-    memset(lib, 0, sizeof *lib);
+    struct patch_library found = { 0 }, *lib = &found;
     uintptr_t low = UINTPTR_MAX, high = 0;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
@@ -371,15 +377,52 @@ static int find_library(struct dl_phdr_info *info, size_t size, void *arg)
     }
     lib->image = (const uint8_t *)low;
     lib->image_end = (const uint8_t *)high;
-    if (lib->text && lib->unwind_header)
+    for (unsigned i = 0; i < nlibs; i++)
+        if (libs[i].text == lib->text)
+            known |= 1u << i;
+    if (known_before == known && lib->text && lib->unwind_header && nlibs < LIBRARIES) {
+        known |= 1u << nlibs;
+        libs[nlibs] = found;
         lib_names[nlibs++] = names[which];
+    }
     return 0;
+}
+
+static void choose_numbers(struct patch_wanted *wanted)
+{
+    wanted->essential = SYS_futex;
+    for (unsigned nr = 0; nr < PATCH_NUMBERS; nr++)
+        if (bodies[nr])
+            wanted->bits[nr / 64] |= 1ull << nr % 64;
+}
+
+/* ld.so has loaded or unloaded something, and holds its lock. On any thread, on its stack; it comes in place
+ * of an empty function. */
+static void loaded(void)
+{
+    unsigned before = nlibs;
+    int error = errno;
+    if (_r_debug.r_state != RT_CONSISTENT || (uint32_t)sys_call(SYS_getpid) != pid)
+        return;
+    known = 0;
+    dl_iterate_phdr(find_library, libs);
+    for (unsigned i = 0; i < before; i++)
+        if (!(known >> i & 1) && !strncmp(lib_names[i], "libgomp", 7))
+            libs[i].text = NULL; /* another may come to the same place */
+    for (unsigned i = before; i < nlibs; i++) {
+        struct patch_wanted wanted = { 0 };
+        choose_numbers(&wanted);
+        /* A part of it would not do: who waits on our table, and who wakes, must be the same library. */
+        if (!deep.on || patch_plan_late(&libs[i], &wanted) || patch_apply(&libs[i], 1))
+            libs[i].patched = 0;
+    }
+    errno = error;
 }
 
 static const char *start(void)
 {
     struct stat st;
-    struct patch_wanted wanted = { .essential = SYS_futex };
+    struct patch_wanted wanted = { 0 };
     if (sys_call(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0))
         return "no /proc to count the threads";
     if (st.st_nlink > 3)
@@ -387,13 +430,14 @@ static const char *start(void)
     dl_iterate_phdr(find_library, NULL);
     if (nlibs < 2)
         return "libc was not recognised";
-    for (unsigned nr = 0; nr < PATCH_NUMBERS; nr++)
-        if (bodies[nr])
-            wanted.bits[nr / 64] |= 1ull << nr % 64;
+    choose_numbers(&wanted);
     FILE *const standard[] = { stdin, stdout, stderr };
     for (unsigned i = 0; i < COUNT_OF(standard); i++)
         streams[i] = standard[i] ? (uintptr_t)standard[i]->_lock : 0;
     const char *why = patch_plan(libs, nlibs, &wanted);
+    for (unsigned i = 0; i < nlibs && !why; i++)
+        if (patch_hook(&libs[i], (uint8_t *)_r_debug.r_brk, loaded))
+            break;
     if (!why)
         why = patch_apply(libs, nlibs);
     futexes = !why;
@@ -407,6 +451,8 @@ void deep_start(void)
     if (deep.tried) {
         pid = (uint32_t)sys_call(SYS_getpid); /* a fork's child: the text is as its parent's */
         deep.on = !deep.why;
+        if (deep.on)
+            loaded(); /* while it had one thread */
         return;
     }
     if (options.deep == DEEP_OFF) {

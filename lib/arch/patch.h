@@ -45,6 +45,12 @@ struct patch_library {
 /* Chooses windows and fills stubs; nothing else is changed yet. NULL, or why it cannot be done. While
  * the process has one thread. */
 const char *patch_plan(struct patch_library *libs, unsigned n, const struct patch_wanted *wanted);
+/* The same for a library that is being loaded, whose text nobody executes yet, while others run: what was
+ * planned before stays. Calls must not meet. */
+const char *patch_plan_late(struct patch_library *lib, const struct patch_wanted *wanted);
+/* With the jumps of a library that it lies in, which is planned: function, which does nothing but return,
+ * becomes a jump to hook. False: it does not look like one. */
+bool patch_hook(const struct patch_library *lib, uint8_t *function, void (*hook)(void));
 /* Then writes the jumps. After an error some may be there already, which does no harm: stubs work. */
 const char *patch_apply(struct patch_library *libs, unsigned n);
 

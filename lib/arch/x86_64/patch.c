@@ -17,7 +17,8 @@
  * and blocks signals. The slots' own pages go first; where a policy forbids changed text to become
  * executable again (SELinux execmod), that shows there, harmlessly.
  *
- * Called at activation, while the process has one thread. */
+ * Called at activation, while the process has one thread; and under ld.so's lock while it loads a library,
+ * whose slots begin on a page of their own, since the others are in use. */
 #include "arch/patch.h"
 
 #include <signal.h>
@@ -51,7 +52,9 @@ struct site {
 /* Scratch memory for one function; in .bss, so that programs without threads never touch it. */
 static struct {
     struct site sites[MAX_SITES];
-    unsigned nsites;
+    unsigned nsites, first; /* those of the last plan begin here */
+    uint8_t *hook_at;
+    void (*hook)(void);
     uint8_t *start, *end; /* the function */
     unsigned n;
     uint16_t offset[MAX_INSNS + 1];
@@ -428,28 +431,68 @@ static void plan_library(struct patch_library *lib, const struct patch_wanted *w
             find_short_jumps(lib, &plan.sites[k]);
 }
 
-const char *patch_plan(struct patch_library *libs, unsigned n, const struct patch_wanted *wanted)
+static const char *plan_from(unsigned first, struct patch_library *libs, unsigned n,
+                             const struct patch_wanted *wanted)
 {
     size_t most = 0;
     for (unsigned k = 0; k < n; k++)
         if ((size_t)(libs[k].text_end - libs[k].text) > most)
             most = (size_t)(libs[k].text_end - libs[k].text);
-    size_t size = ALIGN_UP(most / 8 + 8, 4096), slots = (size_t)(deep_slots_end - deep_slots);
+    uint8_t *slots = deep_slots + SLOT * first;
+    size_t size = ALIGN_UP(most / 8 + 8, 4096), room = (size_t)(deep_slots_end - slots);
     uint64_t *inside = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (inside == MAP_FAILED)
         return "no memory";
-    if (sys_call(SYS_mprotect, deep_slots, slots, PROT_READ | PROT_WRITE)) {
+    if (sys_call(SYS_mprotect, slots, room, PROT_READ | PROT_WRITE)) {
         munmap(inside, size);
         return "text cannot be made writable";
     }
-    plan.nsites = 0;
+    plan.first = plan.nsites = first;
     for (unsigned k = 0; k < n; k++)
         plan_library(&libs[k], wanted, inside);
     munmap(inside, size);
     arch_stub_syscall = deep_syscall;
-    if (sys_call(SYS_mprotect, deep_slots, slots, PROT_READ | PROT_EXEC))
+    if (sys_call(SYS_mprotect, slots, room, PROT_READ | PROT_EXEC))
         return "changed text may not be executed";
     return NULL;
+}
+
+const char *patch_plan(struct patch_library *libs, unsigned n, const struct patch_wanted *wanted)
+{
+    return plan_from(0, libs, n, wanted);
+}
+
+const char *patch_plan_late(struct patch_library *lib, const struct patch_wanted *wanted)
+{
+    unsigned before = plan.nsites, first = ALIGN_UP(before, 4096 / SLOT);
+    if (first >= MAX_SITES)
+        return "no room for more stubs";
+    const char *why = plan_from(first, lib, 1, wanted);
+    if (!why && !lib->complete)
+        why = "its locks cannot be answered as a whole";
+    if (why)
+        plan.nsites = before;
+    return why;
+}
+
+bool patch_hook(const struct patch_library *lib, uint8_t *function, void (*hook)(void))
+{
+    struct insn i;
+    if (function < lib->text || function + 16 > lib->text_end || !find_function(lib, function) ||
+        plan.start != function || plan.end != function + 1 || !insn_decode(function, &i) ||
+        i.kind != INSN_RET || i.length != 1)
+        return false;
+    /* Padding up to the end of the jump. */
+    for (const uint8_t *p = function + 1; p < function + JUMP; p += i.length)
+        if (!insn_decode(p, &i) || find_function(lib, p) ||
+            !((i.map == 1 && i.opcode == 0x1f) || (i.map == 0 && i.opcode == 0x90)))
+            return false;
+    intptr_t far = (intptr_t)hook - (intptr_t)(function + JUMP);
+    if (far != (int32_t)far)
+        return false;
+    plan.hook_at = function;
+    plan.hook = hook;
+    return true;
 }
 
 static long protect(const struct patch_library *lib, long how)
@@ -459,17 +502,25 @@ static long protect(const struct patch_library *lib, long how)
 }
 
 /* No function may be called here, not even one that the compiler makes of a loop. */
+static inline __attribute__((always_inline)) void write_jump(volatile uint8_t *from,
+                                                             const uint8_t *to)
+{
+    uint32_t rel = (uint32_t)(to - (const uint8_t *)(from + JUMP));
+    from[0] = 0xe9;
+    for (unsigned b = 0; b < 4; b++)
+        from[1 + b] = (uint8_t)(rel >> 8 * b);
+}
+
 static void write_jumps(struct patch_library *lib)
 {
-    for (unsigned k = 0; k < plan.nsites; k++) {
+    if (plan.hook_at >= lib->text && plan.hook_at < lib->text_end)
+        write_jump(plan.hook_at, (const uint8_t *)plan.hook);
+    for (unsigned k = plan.first; k < plan.nsites; k++) {
         const struct site *s = &plan.sites[k];
         if (s->lib != lib || !s->length)
             continue;
-        int32_t rel = (int32_t)(deep_slots + SLOT * k + s->entry - (s->at + JUMP));
         volatile uint8_t *to = s->at;
-        to[0] = 0xe9;
-        for (unsigned b = 0; b < 4; b++)
-            to[1 + b] = (uint8_t)((uint32_t)rel >> 8 * b);
+        write_jump(to, deep_slots + SLOT * k + s->entry);
         for (unsigned b = JUMP; b < s->length; b++)
             to[b] = 0xcc; /* nobody comes here */
         lib->patched++;
