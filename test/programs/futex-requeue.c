@@ -6,23 +6,26 @@
 
 #include <limits.h>
 #include <linux/futex.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 
 enum { WAITERS = 12 };
 
-static unsigned from, to;
-static int private, waiting, woken, expired;
+static unsigned before, from, to;
+static int private;
+static atomic_int woken, expired;
 
+/* The deadline in milliseconds, 0 for none. */
 static void *wait_for_it(void *argument)
 {
-    struct timespec t = { 0, 400000000 };
+    long ms = (long)argument;
+    struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
 
-    __atomic_add_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
-    if (syscall(SYS_futex, &from, FUTEX_WAIT | private, 0, argument ? &t : NULL, NULL, 0) == 0) {
-        __atomic_add_fetch(&woken, 1, __ATOMIC_SEQ_CST);
+    if (syscall(SYS_futex, &before, FUTEX_WAIT | private, 0, ms ? &t : NULL, NULL, 0) == 0) {
+        woken++;
     } else {
         CHECK_EQ(errno, ETIMEDOUT);
-        __atomic_add_fetch(&expired, 1, __ATOMIC_SEQ_CST);
+        expired++;
     }
     return NULL;
 }
@@ -32,45 +35,81 @@ static long wake(unsigned *addr, int n)
     return syscall(SYS_futex, addr, FUTEX_WAKE | private, n, NULL, NULL, 0);
 }
 
+static long requeue(unsigned *a, unsigned *b, int op, int wakes, long moves)
+{
+    return SYS(syscall(SYS_futex, a, op | private, wakes, moves, b, 0));
+}
+
+/* Waits until n have been woken, and a moment for more that should not. */
+static void await_woken(int n)
+{
+    while (woken < n) {
+        nap(1);
+    }
+    nap(5);
+    CHECK_EQ(woken, n);
+}
+
 static void all(int op)
 {
     pthread_t threads[WAITERS];
 
-    waiting = woken = expired = 0;
+    woken = expired = 0;
     for (long i = 0; i < WAITERS; i++) {
-        if (i == WAITERS - 1) {
-            nap(30); /* the one with a deadline comes last */
-        }
-        threads[i] = start(wait_for_it, (void *)(i == WAITERS - 1 ? 1L : 0L));
+        threads[i] = start(wait_for_it, NULL);
     }
-    while (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST) < WAITERS) {
-        nap(1);
+    /* Moved from where they arrive, each is known to wait. */
+    for (long moved = 0; moved < WAITERS; nap(1)) {
+        moved += requeue(&before, &from, op, 0, INT_MAX);
+        CHECK(moved <= WAITERS);
     }
-    nap(50);
+    CHECK_EQ(woken, 0);
+    CHECK_EQ(wake(&before, INT_MAX), 0);
     /* One woken, three moved, then two woken and all others moved. */
-    CHECK_EQ(syscall(SYS_futex, &from, op | private, 1, 3L, &to, 0), 4);
-    nap(5);
-    CHECK_EQ(__atomic_load_n(&woken, __ATOMIC_SEQ_CST), 1);
-    CHECK_EQ(syscall(SYS_futex, &from, op | private, 2, (long)INT_MAX, &to, 0), WAITERS - 4);
+    CHECK_EQ(requeue(&from, &to, op, 1, 3), 4);
+    await_woken(1);
+    CHECK_EQ(requeue(&from, &to, op, 2, INT_MAX), WAITERS - 4);
     CHECK_EQ(wake(&from, INT_MAX), 0);
-    nap(500);
-    CHECK_EQ(
-        __atomic_load_n(&woken, __ATOMIC_SEQ_CST) + __atomic_load_n(&expired, __ATOMIC_SEQ_CST), 4);
+    await_woken(3);
     CHECK_EQ(wake(&to, 2), 2);
-    CHECK_EQ(wake(&to, INT_MAX), WAITERS - 6);
+    await_woken(5);
+    CHECK_EQ(wake(&to, INT_MAX), WAITERS - 5);
     for (int i = 0; i < WAITERS; i++) {
         finish(threads[i]);
     }
-    CHECK_EQ(expired, 1);
+    CHECK_EQ(woken, WAITERS);
+    CHECK_EQ(expired, 0);
+}
+
+/* Moved before its deadline, and nobody wakes it. On a busy machine it may take a longer deadline. */
+static void late(int op)
+{
+    long moved = 0;
+
+    for (long ms = 30; !moved; ms *= 2) {
+        woken = expired = 0;
+        pthread_t thread = start(wait_for_it, (void *)ms);
+        while (!moved && !expired) {
+            nap(1);
+            moved = requeue(&before, &to, op, 0, INT_MAX);
+        }
+        finish(thread);
+        CHECK_EQ(expired, 1);
+        CHECK_EQ(wake(&to, INT_MAX), 0);
+    }
 }
 
 int main(void)
 {
+    static const int ops[] = { FUTEX_REQUEUE, FUTEX_CMP_REQUEUE };
+
     watchdog();
-    private = FUTEX_PRIVATE_FLAG;
-    all(FUTEX_REQUEUE);
-    all(FUTEX_CMP_REQUEUE);
-    private = 0;
-    all(FUTEX_CMP_REQUEUE);
+    for (int shared = 0; shared < 2; shared++) {
+        private = shared ? 0 : FUTEX_PRIVATE_FLAG;
+        for (int i = 0; i < 2; i++) {
+            all(ops[i]);
+            late(ops[i]);
+        }
+    }
     return 0;
 }

@@ -89,7 +89,8 @@ static void *body(void *unused)
     finish(thread);
     CHECK_EQ(sum, ROUNDS * (ROUNDS - 1) / 2);
     thread = start(removed, NULL);
-    nap(20);
+    while (SYS(semctl(sems, 1, GETNCNT)) < 1)
+        nap(1);
     SYS(semctl(sems, 0, IPC_RMID));
     finish(thread);
     SYS(msgctl(queue, IPC_RMID, NULL));
