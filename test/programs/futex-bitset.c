@@ -4,17 +4,15 @@
  */
 #include "check.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
+#include "sleepers.h"
 
 static unsigned word;
-static int private, waiting;
+static int private;
 
 static void *wait_for_it(void *argument)
 {
     unsigned bits = (unsigned)(long)argument;
 
-    __atomic_add_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
     CHECK_EQ(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | private, 0, NULL, NULL, bits), 0);
     return NULL;
 }
@@ -47,14 +45,10 @@ static void all(void)
     static const long bits[] = { 1, 2, 4, 6, 0x80000000l };
     pthread_t threads[5];
 
-    waiting = 0;
     for (int i = 0; i < 5; i++) {
         threads[i] = start(wait_for_it, (void *)bits[i]);
     }
-    while (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST) < 5) {
-        nap(1);
-    }
-    nap(20);
+    await_sleepers(&word, private, 5);
     CHECK_EQ(wake(8, 9), 0);
     CHECK_EQ(wake(1, 9), 1);
     finish(threads[0]);
@@ -66,10 +60,7 @@ static void all(void)
         finish(threads[i]);
     }
     threads[0] = start(wait_for_it, (void *)64);
-    while (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST) < 6) {
-        nap(1);
-    }
-    nap(20);
+    await_sleepers(&word, private, 1);
     CHECK_EQ(syscall(SYS_futex, &word, FUTEX_WAKE | private, 1, NULL, NULL, 0), 1);
     finish(threads[0]);
     finish(start(expire, NULL));

@@ -4,13 +4,13 @@
  */
 #include "check.h"
 
-#include <linux/futex.h>
+#include "sleepers.h"
+
 #include <signal.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 
 static unsigned word;
-static int private, handled, waiting, done;
+static int private, handled, done;
 
 static void handler(int sig)
 {
@@ -33,7 +33,6 @@ static void install(int flags)
 
 static void *waits(void *argument)
 {
-    __atomic_store_n(&waiting, 1, __ATOMIC_SEQ_CST);
     if (argument) {
         FAILS(wait_for_it(argument), EINTR);
     } else {
@@ -45,18 +44,19 @@ static void *waits(void *argument)
 
 static void signal_it(struct timespec *t, int ends)
 {
-    waiting = done = handled = 0;
+    done = handled = 0;
     pthread_t thread = start(waits, t);
-    while (!__atomic_load_n(&waiting, __ATOMIC_SEQ_CST)) {
-        nap(1);
-    }
-    nap(20);
+    await_sleepers(&word, private, 1);
     OK(pthread_kill(thread, SIGUSR1));
     if (ends) {
         finish(thread);
     } else {
+        while (!__atomic_load_n(&handled, __ATOMIC_SEQ_CST)) {
+            nap(1);
+        }
         nap(30);
         CHECK_EQ(__atomic_load_n(&done, __ATOMIC_SEQ_CST), 0);
+        await_sleepers(&word, private, 1); /* again */
         CHECK_EQ(syscall(SYS_futex, &word, FUTEX_WAKE | private, 1, NULL, NULL, 0), 1);
         finish(thread);
     }
@@ -65,7 +65,6 @@ static void signal_it(struct timespec *t, int ends)
 
 static void *waits_interrupted(void *argument)
 {
-    __atomic_store_n(&waiting, 1, __ATOMIC_SEQ_CST);
     FAILS(wait_for_it(NULL), EINTR);
     return argument;
 }
@@ -78,7 +77,8 @@ int main(void)
         private = i ? FUTEX_PRIVATE_FLAG : 0;
         /* Before there is another thread, only in the first round. */
         install(0);
-        struct itimerval soon = { { 0, 0 }, { 0, 20000 } };
+        /* Again and again: the first may come before the wait. */
+        struct itimerval soon = { { 0, 20000 }, { 0, 20000 } };
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
         FAILS(wait_for_it(NULL), EINTR);
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
@@ -86,6 +86,9 @@ int main(void)
         install(SA_RESTART);
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
         FAILS(wait_for_it(&t), EINTR);
+        soon = (struct itimerval){ 0 };
+        SYS(setitimer(ITIMER_REAL, &soon, NULL));
+        nap(5); /* for one that is on its way */
         signal(SIGALRM, SIG_DFL);
         watchdog();
 
@@ -94,12 +97,9 @@ int main(void)
         struct sigaction action = { .sa_handler = handler };
         SYS(sigaction(SIGUSR1, &action, NULL));
         signal_it(&t, 1);
-        waiting = handled = 0;
+        handled = 0;
         pthread_t thread = start(waits_interrupted, NULL);
-        while (!__atomic_load_n(&waiting, __ATOMIC_SEQ_CST)) {
-            nap(1);
-        }
-        nap(20);
+        await_sleepers(&word, private, 1);
         OK(pthread_kill(thread, SIGUSR1));
         finish(thread);
         alarm(0);

@@ -4,17 +4,15 @@
  */
 #include "check.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
+#include "sleepers.h"
 
-static int words[2], private, waiting;
+static int words[2], private;
 
 static void *wait_for_it(void *argument)
 {
     int *word = argument;
     int value = *word;
 
-    __atomic_add_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
     CHECK_EQ(syscall(SYS_futex, word, FUTEX_WAIT | private, value, NULL, NULL, 0), 0);
     return NULL;
 }
@@ -25,14 +23,11 @@ static void one(int op, int oparg, int cmp, int cmparg, int old, int new, long e
     pthread_t threads[4];
 
     words[1] = old;
-    waiting = 0;
     for (int i = 0; i < 4; i++) {
         threads[i] = start(wait_for_it, &words[i / 2]);
     }
-    while (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST) < 4) {
-        nap(1);
-    }
-    nap(10);
+    await_sleepers(&words[0], private, 2);
+    await_sleepers(&words[1], private, 2);
     CHECK_EQ(syscall(SYS_futex, &words[0], FUTEX_WAKE_OP | private, 1, 1L, &words[1],
                      FUTEX_OP(op, oparg, cmp, cmparg)),
              expected);

@@ -4,19 +4,17 @@
  */
 #include "check.h"
 
-#include <limits.h>
-#include <linux/futex.h>
+#include "sleepers.h"
+
 #include <stdint.h>
-#include <sys/syscall.h>
 
 enum { WAKE = 454, WAIT = 455, REQUEUE = 456, WAITERS = 8 };
 
 static unsigned word, other;
-static int flags, waiting;
+static int flags;
 
 static void *wait_for_it(void *argument)
 {
-    __atomic_add_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
     CHECK_EQ(syscall(WAIT, &word, 0L, (long)argument, flags, NULL, 0), 0);
     return NULL;
 }
@@ -48,14 +46,10 @@ static void counts(void)
     struct futex_waitv v[2] = { { 1, (uintptr_t)&word, (unsigned)flags, 0 },
                                 { 0, (uintptr_t)&other, (unsigned)flags, 0 } };
 
-    waiting = 0;
     for (long i = 0; i < WAITERS; i++) {
         threads[i] = start(wait_for_it, (void *)(i < 2 ? 1L : 2L));
     }
-    while (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST) < WAITERS) {
-        nap(1);
-    }
-    nap(30);
+    await_sleepers(&word, flags & FUTEX_PRIVATE_FLAG, WAITERS);
     CHECK_EQ(syscall(WAKE, &word, 3L, 0, flags), 0);
     CHECK_EQ(syscall(WAKE, &word, 1L, 9, flags), 2);
     CHECK_EQ(syscall(WAKE, &word, 2L, 1, flags), 1);

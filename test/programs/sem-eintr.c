@@ -35,6 +35,7 @@ static void *ends(void *argument)
     } else {
         FAILS(sem_wait(&sem), EINTR);
     }
+    __atomic_store_n(&done, 1, __ATOMIC_SEQ_CST);
     return NULL;
 }
 
@@ -58,11 +59,21 @@ static pthread_t started(void *(*body)(void *), void *argument)
     return thread;
 }
 
+/* The first signal may come before the wait. */
+static void interrupt(pthread_t thread)
+{
+    while (!__atomic_load_n(&done, __ATOMIC_SEQ_CST)) {
+        nap(5);
+        OK(pthread_kill(thread, SIGUSR1));
+    }
+    finish(thread);
+}
+
 int main(void)
 {
-    struct itimerval soon = { { 0, 0 }, { 0, 20000 } };
-
     for (int shared = 0; shared < 2; shared++) {
+        struct itimerval soon = { { 0, 20000 }, { 0, 20000 } };
+
         SYS(sem_init(&sem, shared, 0));
         install(0);
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
@@ -72,6 +83,9 @@ int main(void)
         install(SA_RESTART);
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
         ends(&sem);
+        soon = (struct itimerval){ 0 };
+        SYS(setitimer(ITIMER_REAL, &soon, NULL));
+        nap(5); /* for one that is on its way */
         signal(SIGALRM, SIG_DFL);
         watchdog();
 
@@ -81,11 +95,11 @@ int main(void)
         SYS(sem_post(&sem));
         finish(thread);
         CHECK_EQ(handled, 1);
-        finish(started(ends, &sem));
+        interrupt(started(ends, &sem));
         struct sigaction action = { .sa_handler = handler };
         SYS(sigaction(SIGUSR1, &action, NULL));
-        finish(started(ends, NULL));
-        finish(started(ends, &sem));
+        interrupt(started(ends, NULL));
+        interrupt(started(ends, &sem));
         alarm(0);
         SYS(sem_destroy(&sem));
     }
