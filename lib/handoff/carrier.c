@@ -163,10 +163,8 @@ void carrier_arrived(struct fiber *self)
     if (load_relaxed(&self->notes))
         sched_signal_ops.deliver(self); /* pending from here on, like any other */
     if (unlikely(load_relaxed(&self->attention) & ATTENTION_CANCEL) &&
-        sched_cancel_ops.anywhere(self)) {
-        store_relaxed(&w->signals, 1); /* the monitor sees to it */
-        monitor_kick();
-    }
+        sched_cancel_ops.anywhere(self))
+        monitor_look_again(w);
     /* In a call with a mask of its own everything stays blocked, for the system call that comes. */
     uint64_t mask = self->temporary ? ~0ull : self->sigmask;
     w->sigmask = mask;

@@ -65,6 +65,13 @@ void monitor_kick(void)
     }
 }
 
+void monitor_look_again(struct worker *w)
+{
+    store_relaxed(&w->signals, 1);
+    fence_seq(); /* partner: asleep in monitor_main, which then looks at signals */
+    monitor_kick();
+}
+
 void monitor_wake(void)
 {
     store_relaxed(&monitor.asleep, 0);
@@ -182,7 +189,7 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
         if (sched_signal_ops.may_interrupt(context))
             sched_signal_ops.deliver_over(self, context);
         else if (signals)
-            store_relaxed(&w->signals, 1); /* so that we are called again */
+            monitor_look_again(w);
     }
     if (load_relaxed(&self->attention) & ATTENTION_CANCEL)
         sched_cancel_ops.arrived(self, context);
@@ -406,11 +413,12 @@ static void *monitor_main(void *arg)
                 word = load_relaxed(&monitor.word);
                 store_seq(&monitor.asleep, 1);
                 run_jobs();
-                /* Workers stuck without a proc have rings to watch. */
+                /* Workers stuck without a proc have rings to watch; and whoever sits in a system call, a
+                 * signal that came just before it. */
                 bool stuck = false;
                 for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
                     stuck |= load_relaxed(&w->cur) &&
-                             (load_relaxed(&w->alive) || (w->carrier && load_relaxed(&w->signals)));
+                             (load_relaxed(&w->alive) || load_relaxed(&w->signals));
                 ts = (struct timespec){ 0, (long)(LOOK_MAX * 5) };
                 if (load_seq(&sched.nidle) == sched.nprocs)
                     sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word,

@@ -451,6 +451,9 @@ void reader_start(void);
 void reader_after_fork(void);
 void monitor_show_names(void);
 void monitor_kick(void);
+/* The fiber that w runs has something to see and was met in our code, outside the runtime, where it cannot:
+ * it may be about to block. The monitor interrupts it until it has come by. In handlers as well. */
+void monitor_look_again(struct worker *w);
 void share_start(void);
 void share_look(uint64_t now);
 /* Whether one more proc may run. */

@@ -133,8 +133,7 @@ void worker_take_signals(struct fiber *self)
     if (unlikely(load_relaxed(&self->attention) & ATTENTION_CANCEL) &&
         sched_cancel_ops.anywhere(self)) {
         /* Not here, where unwinding would leave our own things undone: the monitor comes back. */
-        store_relaxed(&self->worker->signals, 1);
-        monitor_kick();
+        monitor_look_again(self->worker);
     }
     if (unlikely(load_relaxed(&self->attention) & ATTENTION_PREEMPT))
         preempt_due(self);

@@ -34,7 +34,8 @@
  * its state, and looks, without a fence.
  *
  * "The program's code" excludes our own text even outside the runtime: it may hold the address of its
- * worker in a register, and a handler may migrate. The exception is the end of a system call there.
+ * worker in a register, and a handler may migrate. The exception is the end of a system call there, and
+ * where the kernel restarts one of the program's.
  * A signal put off for that reason is delivered at the next way out, or by the monitor.
  *
  * A kick finds its target or nobody: it is sent while the target is held where it is (worker_hold). What
@@ -404,7 +405,7 @@ static bool raise_next(struct fiber *self, uint64_t set)
             r = sys_call(SYS_rt_tgsigqueueinfo, pid, self->worker->ktid, info.si_signo, &info);
         if (r == -EAGAIN) { /* the kernel's queue is full */
             again(self);
-            store_relaxed(&self->worker->signals, 1);
+            monitor_look_again(self->worker);
         } else if (!load_relaxed(&self->raised)) {
             return true;
         }
@@ -432,7 +433,7 @@ static void deliver_over(struct fiber *self, const void *context)
     memcpy(&mask, &uc->uc_sigmask, sizeof mask);
     raise_next(self, ~(self->sigmask | mask));
     if (load_relaxed(&self->attention) & ATTENTION_SIGNAL)
-        store_relaxed(&self->worker->signals, 1);
+        monitor_look_again(self->worker);
 }
 
 /* The fiber runs no handler any more. What came to it for the process somebody else may take. */
@@ -523,7 +524,7 @@ static bool may_interrupt(const void *context)
         (uintptr_t)pc - sigreturn_stub < STUB_SIZE)
         return false;
     return (uintptr_t)pc < text_start || (uintptr_t)pc >= text_end || arch_after_syscall(pc) ||
-           pc == arch_stub_syscall;
+           pc == arch_stub_syscall || pc == arch_unless_call;
 }
 
 static uint64_t *context_mask(ucontext_t *uc)
@@ -633,6 +634,8 @@ static void record(struct worker *w, struct fiber *self, siginfo_t *info, uconte
     }
     store_relaxed(&w->signals, 1);
     worker_spoil_mask(w);
+    if (self && !load_relaxed(&w->in_runtime))
+        monitor_look_again(w);
     if (!self) {
         atomic_fetch_or_explicit(&w->wake, WAKE_SIGNAL, memory_order_release);
         sched_poller->wake(w);

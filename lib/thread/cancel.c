@@ -75,7 +75,7 @@ static void cancel_arrived(struct fiber *self, void *context)
     if ((cancel_pending(self) && arch_leave_syscall(context)) || !cancel_anywhere(self))
         return;
     if (!sched_signal_ops.may_interrupt(context)) {
-        store_relaxed(&self->worker->signals, 1); /* so that the monitor sends us again */
+        monitor_look_again(self->worker);
         return;
     }
     /* The handler's frame is left for good: its mask must not stay. */

@@ -52,6 +52,8 @@ static inline bool arch_after_syscall(const void *pc)
 /* The system call that stubs make for the program's code (patch.h), where a restarted one is found;
  * NULL: there are no stubs. */
 extern const void *arch_stub_syscall;
+/* The system call of arch_syscall_unless; all its arguments are the program's. */
+extern const char arch_unless_call[];
 
 /* A system call (args[0] its number) that is not made, -EINTR, when *word has one of bits. */
 long arch_syscall_unless(const _Atomic uint32_t *word, uint32_t bits, const long args[7]);

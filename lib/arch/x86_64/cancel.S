@@ -6,12 +6,16 @@
  * handler that finds the program counter from arch_unless_begin to before arch_unless_end knows that
  * the call has not been made, or that the kernel would make it again with nothing done so far: it may
  * continue at arch_unless_bail instead. From arch_unless_end on there is a result, which stays.
+ * At arch_unless_call the kernel makes the call for the first time, or once more after a handler with
+ * SA_RESTART.
  */
     .text
     .globl arch_unless_begin
     .hidden arch_unless_begin
     .globl arch_unless_end
     .hidden arch_unless_end
+    .globl arch_unless_call
+    .hidden arch_unless_call
     .globl arch_unless_bail
     .hidden arch_unless_bail
 
@@ -32,6 +36,7 @@ arch_unless_begin:
     movq 32(%r11), %r10
     movq 40(%r11), %r8
     movq 48(%r11), %r9
+arch_unless_call:
     syscall
 arch_unless_end:
     ret
