@@ -8,6 +8,7 @@
 #   make check-table  which tests notice when a function is not ours? ROWS='pthread_*' for a part
 #   make apps       servers, tools and runtimes from packages, natively and under raddle, with figures;
 #                   apps-quick: the checks only. APPS='--only mariadb' for a part
+#   make soak       30 minutes of connections that end in every way, signals and cancellations; SECONDS=600
 #   make chaos      every test program under random schedules; SEEDS=1-30, prints what failed with which
 #   make asan tsan  the unit tests under a sanitizer, in build-asan and build-tsan
 #   make install    PREFIX=/usr/local, DESTDIR=
@@ -18,7 +19,7 @@ MESON  ?= meson
 SETUP  := $(MESON) setup --prefix $(PREFIX)
 
 .PHONY: all build check conformance demo bench apps apps-quick asan tsan format format-check tidy check-layers \
-        check-table chaos install clean doctor-deps
+        check-table chaos soak install clean doctor-deps
 
 all: build
 
@@ -100,6 +101,12 @@ check-table: build
 SEEDS ?= 1-30
 chaos: build
 	@python3 test/chaos.py --seeds $(SEEDS) --all $(BUILD)/test/programs $(BUILD)/libraddle.so
+
+# The one of CI takes a minute. SOAK='--seed 7 --ways uring' and the like: see test/soak/soak.py
+SECONDS ?= 1800
+soak: build
+	@python3 test/soak/soak.py --library $(BUILD)/libraddle.so --program $(BUILD)/test/soak/soak \
+	    --seconds $(SECONDS) $(SOAK)
 
 # Setting the prefix again is free when it has not changed, and rebuilds what knows it
 # (the launcher) when it has.
