@@ -30,9 +30,9 @@ static const char one_byte[257] = "mmmmbzxxmmmmbzxp" /* 00 */
                                   "rrrrbbbbRRxr----" /* e0 */
                                   "p-pp--tT------mm";
 
-static const char two_byte[257] = "mmmmx-----x-xm-B" /* 00 */
+static const char two_byte[257] = "mmmmx-----x-xm-x" /* 00; the last: 3DNow! */
                                   "mmmmmmmmmmmmmmmm"
-                                  "mmmmxxxxmmmmmmmm" /* 20 */
+                                  "xxxxxxxxmmmmmmmm" /* 20: control registers, for the kernel */
                                   "------x-pxpxxxxx"
                                   "mmmmmmmmmmmmmmmm" /* 40 */
                                   "mmmmmmmmmmmmmmmm"
@@ -78,7 +78,11 @@ static char form_of(const struct insn *i)
     case 0:
         return one_byte[i->opcode];
     case 1:
-        return i->wide && i->opcode >= 0x80 && i->opcode < 0xa0 ? 'm' : two_byte[i->opcode];
+        /* What VEX has in place of the conditional jumps and settings. */
+        return i->wide && (i->opcode & 0xf0) == 0x80   ? 'x'
+               : i->wide && (i->opcode & 0xf0) == 0x90 ? 'm'
+               : !i->wide && i->opcode == 0x78         ? 'x' /* with prefixes it has immediates */
+                                                       : two_byte[i->opcode];
     case 2:
         return 'm';
     case 3:
@@ -106,9 +110,10 @@ static void find_kind(struct insn *i)
             i->kind = INSN_JMP;
         else if (i->opcode == 0xe8)
             i->kind = INSN_CALL;
-        else if (i->opcode >= 0xe0 && i->opcode <= 0xe3)
-            i->kind = INSN_SHORT;
-        else if (i->opcode == 0xc2 || i->opcode == 0xc3 || i->opcode == 0xcb || i->opcode == 0xcf)
+        else if ((i->opcode >= 0xe0 && i->opcode <= 0xe3) || i->target)
+            i->kind = INSN_SHORT; /* the last: xbegin */
+        else if (i->opcode == 0xc2 || i->opcode == 0xc3 || i->opcode == 0xca || i->opcode == 0xcb ||
+                 i->opcode == 0xcf)
             i->kind = INSN_RET;
         else if (i->opcode == 0xff && (reg == 4 || reg == 5))
             i->kind = INSN_INDIRECT;
@@ -176,6 +181,11 @@ bool insn_decode(const uint8_t *code, struct insn *out)
     case 'z':
     case 'Z':
         size = full;
+        if (out->map == 0 && out->opcode == 0xc7 && out->modrm == 0xf8) { /* xbegin */
+            if (size == 2)
+                return false;
+            out->target = p + 4 + get32(p);
+        }
         break;
     case 'v':
         size = quad ? 8 : full;
@@ -222,7 +232,9 @@ bool insn_keeps_rax(const struct insn *i)
     unsigned reg = (i->modrm >> 3 & 7) | (i->rex & 4 ? 8 : 0);
     unsigned rm = (i->modrm & 7) | (i->rex & 1 ? 8 : 0);
     bool memory = i->modrm < 0xc0;
-    if (i->wide)
+    bool high = !memory && !i->rex && rm >= 4 && i->map == 0 &&
+                (i->opcode == 0x80 || i->opcode == 0x88 || i->opcode == 0xc6); /* %ah and so on */
+    if (i->wide || (high && (i->opcode != 0x80 || reg != 7)))
         return false;
     if (i->kind == INSN_JCC)
         return true;
@@ -266,6 +278,7 @@ bool insn_keeps_rax(const struct insn *i)
     case 0x88:
     case 0xc6:
     case 0xc7:
+        return (i->modrm >> 3 & 7) == 0 && (memory || rm != 0);
     case 0xc1:
     case 0xd1:
         return memory || rm != 0;
