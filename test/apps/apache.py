@@ -62,7 +62,7 @@ def _bodies(port, times=1):
     return at_once(one, list(range(60)) * times)
 
 
-@row("apache2, mpm_worker", "apache2", "3 children with 64 each", ["apache2"], limit=150)
+@row("apache2, mpm_worker", "apache2", "3 children with 64 each", ["apache2"], limit=150, quick=True)
 def apache(run):
     server, port, second = _apache(run, 64)
     run.answer("bodies", _bodies(port))

@@ -49,16 +49,16 @@ class Skip(Exception):
 
 
 class Row:
-    def __init__(self, function, name, package, threads, needs, limit):
+    def __init__(self, function, name, package, threads, needs, limit, quick):
         self.function, self.name, self.package = function, name, package
-        self.threads, self.needs, self.limit = threads, needs, limit
+        self.threads, self.needs, self.limit, self.quick = threads, needs, limit, quick
 
 
-def row(name, package, threads, needs=(), limit=120):
+def row(name, package, threads, needs=(), limit=120, quick=False):
     """Adds a function to the list. threads: words for the table; needs: commands that must be there;
-    limit: seconds for one run."""
+    limit: seconds for one run; quick: part of every quick round, hence of CI."""
     def add(function):
-        rows.append(Row(function, name, package, threads, needs, limit))
+        rows.append(Row(function, name, package, threads, needs, limit, quick))
         return function
     return add
 

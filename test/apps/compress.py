@@ -26,12 +26,12 @@ def _compress(run, name, options, back, kinds):
     run.check(unpacked == text, "what comes back is not what went in")
 
 
-@row("pigz", "pigz", "2, 8, 64", ["pigz"], limit=300)
+@row("pigz", "pigz", "2, 8, 64", ["pigz"], limit=300, quick=True)
 def pigz(run):
     _compress(run, "pigz", lambda n: ["-n", "-p", n], ["-p", "8"], (2, 8, 64))
 
 
-@row("xz", "xz-utils", "2, 8, 64", ["xz"], limit=500)
+@row("xz", "xz-utils", "2, 8, 64", ["xz"], limit=500, quick=True)
 def xz(run):
     _compress(run, "xz", lambda n: ["-1", f"-T{n}", "--block-size=262144"], ["-T8"], (2, 8, 64))
 

@@ -91,7 +91,7 @@ def _build(run, name, *flags):
 SANITIZER = "threads stay kernel threads .*sanitizer"
 
 
-@row("ThreadSanitizer", "gcc", "stay kernel threads", ["gcc"])
+@row("ThreadSanitizer", "gcc", "stay kernel threads", ["gcc"], quick=True)
 def tsan(run):
     program = _build(run, "tsan", "-fsanitize=thread")
     # gcc 12's does not know the address layouts of newer kernels.
@@ -99,20 +99,20 @@ def tsan(run):
     _expect(run, [*no_layout, program], SANITIZER, SANITIZER)
 
 
-@row("AddressSanitizer", "gcc", "stay kernel threads", ["gcc"])
+@row("AddressSanitizer", "gcc", "stay kernel threads", ["gcc"], quick=True)
 def asan(run):
     program = _build(run, "asan", "-fsanitize=address")
     # It also wants to be the first library, and says so itself if it is not told otherwise.
     _expect(run, [program], SANITIZER, SANITIZER, env={"ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"})
 
 
-@row("static program", "gcc", "runs natively", ["gcc"])
+@row("static program", "gcc", "runs natively", ["gcc"], quick=True)
 def static(run):
     program = _build(run, "static", "-static")
     _expect(run, [program], "is statically linked; raddle has no effect", "is statically linked")
 
 
-@row("set-user-ID program", "gcc", "runs natively", ["gcc"])
+@row("set-user-ID program", "gcc", "runs natively", ["gcc"], quick=True)
 def setuid(run):
     if os.geteuid() != 0:
         raise Skip("only root can make one that belongs to somebody else")

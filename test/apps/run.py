@@ -3,7 +3,8 @@
 of what they answer.
 
     run.py                    everything, with loads long enough to measure
-    run.py --quick            the checks, with small loads and without figures
+    run.py --quick            the checks, with small loads and without figures, of the rows that CI runs
+    run.py --quick --all      the same of all rows
     run.py --only 'maria*'    some rows
     run.py --record           also write the results file, and docs/compatibility.md from it
 
@@ -152,7 +153,8 @@ def record(found, args, where):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--build", default=os.path.join(common.ROOT, "build"), help="build directory")
-    p.add_argument("--quick", action="store_true", help="small loads, no figures")
+    p.add_argument("--quick", action="store_true", help="small loads, no figures; a part of the rows")
+    p.add_argument("--all", action="store_true", help="with --quick: all rows")
     p.add_argument("--only", action="append", default=[], metavar="PATTERN", help="rows to run")
     p.add_argument("--skip", action="append", default=[], metavar="PATTERN", help="rows not to run")
     p.add_argument("--rounds", type=int, help="runs of each kind (quick 1, else 2)")
@@ -174,7 +176,8 @@ def main():
     for module in MODULES:
         importlib.import_module(module)
     chosen = [r for r in common.rows
-              if (not args.only or any(fnmatch.fnmatch(r.name, o) for o in args.only))
+              if (any(fnmatch.fnmatch(r.name, o) for o in args.only) if args.only
+                  else r.quick or args.all or not args.quick)
               and not any(fnmatch.fnmatch(r.name, o) for o in args.skip)]
     if args.list:
         print("\n".join(r.name for r in chosen))
@@ -219,10 +222,11 @@ def main():
             shutil.rmtree(args.top, ignore_errors=True)
     if args.record:
         record(found, args, where)
-    print(f"{len(found) - len(failed)} of {len(found)} programs pass"
-          + (f"; failed: {', '.join(failed)}" if failed else "")
-          + (f"; left out: {', '.join(left_out)}" if left_out else ""))
-    return 1 if failed or not found else 0
+    for kind, names in ("failed", failed), ("left out", left_out):
+        if names:
+            print(f"{kind}: {', '.join(names)}")
+    print(f"{len(found) - len(failed)} passed, {len(failed)} failed, {len(left_out)} skipped")
+    return 1 if failed or not (found or args.quick) else 0
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ begin; Timeout.timeout(0.2) { sleep }; rescue Timeout::Error; puts 'time is up';
 """
 
 
-@row("ruby", "ruby", "100", ["ruby"])
+@row("ruby", "ruby", "100", ["ruby"], quick=True)
 def ruby(run):
     program = run.write("t.rb", RUBY.replace("ROUNDS", "20" if run.quick else "300"))
     run.answer("output", timed(run, "50 connections", ["ruby", program]).decode())

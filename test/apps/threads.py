@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 
-from common import ROOT, Failed, Watch, at_once, row
+from common import ROOT, Skip, Watch, at_once, row
 
 import runner  # perf/runner.py
 
@@ -60,11 +60,11 @@ def _come_and_go(port, connections, requests=3):
     return sum(at_once(one, range(connections), 32))
 
 
-@row("libmicrohttpd", "libmicrohttpd-dev", "one per connection, up to 10,000", limit=240)
+@row("libmicrohttpd", "libmicrohttpd-dev", "one per connection, up to 10,000", limit=240, quick=True)
 def microhttpd(run):
     program = os.path.join(run.build, "perf", "demo", "mhd_server")
     if not os.path.exists(program):
-        raise Failed("perf/demo/mhd_server was not built: libmicrohttpd-dev was missing then")
+        raise Skip("perf/demo/mhd_server was not built: libmicrohttpd-dev was missing then")
     server = _start(run, [program])
     run.answer("churn", _come_and_go(server.port, 300 if run.quick else 3000))
     if run.quick:
@@ -82,7 +82,7 @@ def microhttpd(run):
         s.close()
 
 
-@row("python3 ThreadingHTTPServer", "python3", "one per connection, up to 1,000", limit=120)
+@row("python3 ThreadingHTTPServer", "python3", "one per connection, up to 1,000", limit=120, quick=True)
 def python_server(run):
     server = _start(run, ["/usr/bin/python3", os.path.join(DEMO, "http_server.py")])
     run.answer("churn", _come_and_go(server.port, 100 if run.quick else 500))
@@ -96,10 +96,10 @@ def python_server(run):
 
 PYTHON_TESTS = ["test_threading", "test_thread", "test_threadsignals", "test_queue", "test_socketserver",
                 "test_selectors", "test_signal", "test_subprocess", "test_concurrent_futures"]
-PYTHON_QUICK = ["test_thread", "test_threadsignals", "test_queue", "test_selectors"]
+PYTHON_QUICK = ["test_thread", "test_threadsignals", "test_socketserver"]
 
 
-@row("CPython's own tests", "libpython3.11-testsuite", "many", limit=900)
+@row("CPython's own tests", "libpython3.11-testsuite", "many", limit=900, quick=True)
 def python_tests(run):
     for name in PYTHON_QUICK if run.quick else PYTHON_TESTS:
         out, err = run.output(["/usr/bin/python3", "-m", "test", "-u", "network", name], timeout=300, status=None)
@@ -108,5 +108,5 @@ def python_tests(run):
         bad = re.findall(r"^(?:FAIL|ERROR): (.*)", text, re.M)
         said = "".join(verdict[-1]) if verdict else "ended without a result: " + text[-200:]
         if "testsuite" in said or "No module named" in text:
-            raise Failed("libpython3.11-testsuite is not installed")
+            raise Skip("libpython3.11-testsuite is not installed")
         run.answer(name, said if not bad else f"{said}: {', '.join(sorted(set(bad)))}")

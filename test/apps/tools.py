@@ -48,7 +48,7 @@ def timed(run, load, argv, **more):
     return out
 
 
-@row("OpenMP, libgomp", "libgomp1", "16", ["gcc"])
+@row("OpenMP, libgomp", "libgomp1", "16", ["gcc"], quick=True)
 def openmp(run):
     source = run.write("omp.c", OPENMP.replace("ROUNDS", "50" if run.quick else "1000"))
     run.output(["gcc", "-O2", "-fopenmp", source, "-o", run.path("omp")], under=False)
