@@ -231,6 +231,12 @@ long sched_syscall(long nr, const long a[6]);
 long cpu_clock_syscall(long nr, const long a[6]);
 /* clock_nanosleep on a clock that is no fiber's timer; a positive error code. */
 int cpu_clock_sleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *left);
+void cpu_timers_after_fork(void);
+/* After an open: fd or what else the kernel answered; opens the file of the right thread if it is one of
+ * /proc that belongs to a thread (procfs.c). Only if fd >= 0 or -ENOENT, when the path is known to be one. */
+long proc_open(int dir, const char *path, int flags, mode_t mode, long fd);
+/* Has the kernel thread of f, which is bound, show its name; false: it has none any more. */
+bool thread_show_name(struct fiber *f);
 /* tgkill(2) for a tid that is ours; -ENOSYS: it is the kernel's. */
 long signal_tid(uint32_t tid, int sig);
 /* System calls about signals, called by their number; -ENOSYS: not ours. */

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include "arch/clock.h"
 #include "arch/syscall.h"
+#include "sync/waitq.h"
 
 #define PER_THREAD_CPU 6 /* CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED */
 
@@ -108,6 +109,23 @@ EXPORT int getrusage(__rusage_who_t who, struct rusage *usage)
 
 /* ---- clocks that the kernel is to watch ---- */
 
+/* A fiber that computes goes to its kernel thread soon, one that waits when it is woken: neither uses CPU
+ * time in between that the kernel's clock would miss, once this returns. */
+static void wait_for_move(struct fiber *f)
+{
+    struct fiber *self = fiber_current();
+    for (int i = 0; i < 100; i++) {
+        if (f == self || load_relaxed(&f->flags) & FIBER_BOUND ||
+            load_relaxed(&f->state) != FIBER_RUNNING || load_relaxed(&f->in_syscall))
+            return;
+        struct timespec ms = { 0, 1000000 };
+        if (load_relaxed(&self->flags) & FIBER_DIRECT)
+            sys_call(SYS_nanosleep, &ms, NULL);
+        else
+            fiber_sleep(self, timer_now() + NSEC_PER_MSEC);
+    }
+}
+
 /* A kernel clock that runs like the fiber's, which is bound for it; *ahead: by how much the fiber's is
  * ahead of it. */
 static int kernel_clock(struct fiber *f, clockid_t *clock, uint64_t *ahead)
@@ -118,6 +136,7 @@ static int kernel_clock(struct fiber *f, clockid_t *clock, uint64_t *ahead)
     uint32_t ktid = load_relaxed(&f->carrier)->ktid;
     *clock = clock_of(ktid);
     if (ahead) {
+        wait_for_move(f);
         uint64_t total = account_read(f), kernel = thread_cpu(ktid);
         *ahead = total > kernel ? total - kernel : 0;
     }
@@ -130,12 +149,12 @@ int cpu_clock_sleep(clockid_t clock, int flags, const struct timespec *time, str
     struct timespec until = *time;
     if (f) {
         uint64_t ahead;
-        if (f == fiber_self)
-            return EINVAL; /* it would sleep for ever */
+        if (f == fiber_self || time->tv_sec < 0 || (unsigned long)time->tv_nsec >= NSEC_PER_SEC)
+            return EINVAL; /* its own: it would sleep for ever */
         int err = kernel_clock(f, &clock, &ahead);
         if (err)
             return -err;
-        if (flags & TIMER_ABSTIME && time->tv_sec >= 0) {
+        if (flags & TIMER_ABSTIME) {
             uint64_t t = (uint64_t)time->tv_sec * NSEC_PER_SEC + (uint64_t)time->tv_nsec;
             until = time_of(t > ahead ? t - ahead : 0);
         }
@@ -160,11 +179,88 @@ int cpu_clock_sleep(clockid_t clock, int flags, const struct timespec *time, str
     return err;
 }
 
+/* Timers on the clock of a fiber that is ahead of its kernel thread's: for those set to an absolute time.
+ * Signal handlers may set timers, so this has no lock. */
+static struct cpu_timer {
+    _Atomic uint64_t id; /* the timer_t + 1, 0: free, CLAIMED */
+    uint64_t ahead;
+} cpu_timers[1024];
+#define CLAIMED UINT64_MAX
+static _Atomic uint32_t cpu_timers_used;
+
+static struct cpu_timer *cpu_timer_claim(uint64_t ahead)
+{
+    for (size_t i = 0; i < sizeof cpu_timers / sizeof *cpu_timers; i++) {
+        uint64_t none = 0;
+        if (!cas_acquire(&cpu_timers[i].id, &none, CLAIMED))
+            continue;
+        cpu_timers[i].ahead = ahead;
+        add_relaxed(&cpu_timers_used, 1);
+        return &cpu_timers[i];
+    }
+    return NULL;
+}
+
+static void cpu_timer_free(struct cpu_timer *t)
+{
+    atomic_fetch_sub_explicit(&cpu_timers_used, 1, memory_order_relaxed);
+    store_release(&t->id, 0); /* partner: claim's acquire */
+}
+
+static struct cpu_timer *cpu_timer_of(uint64_t id)
+{
+    if (likely(!load_relaxed(&cpu_timers_used)))
+        return NULL;
+    for (size_t i = 0; i < sizeof cpu_timers / sizeof *cpu_timers; i++)
+        if (load_acquire(&cpu_timers[i].id) == id + 1)
+            return &cpu_timers[i];
+    return NULL;
+}
+
+/* A child has no timers. */
+void cpu_timers_after_fork(void)
+{
+    memset(cpu_timers, 0, sizeof cpu_timers);
+    store_relaxed(&cpu_timers_used, 0);
+}
+
+/* What to set the timer to, as the kernel counts. */
+static const struct itimerspec *timer_value(uint64_t id, int flags, const struct itimerspec *value,
+                                            struct itimerspec *copy)
+{
+    struct cpu_timer *t = flags & TIMER_ABSTIME && value ? cpu_timer_of(id) : NULL;
+    if (!t || value->it_value.tv_sec < 0 ||
+        (unsigned long)value->it_value.tv_nsec >= NSEC_PER_SEC ||
+        (!value->it_value.tv_sec && !value->it_value.tv_nsec))
+        return value; /* wrong, or it is disarmed */
+    uint64_t at = (uint64_t)value->it_value.tv_sec * NSEC_PER_SEC +
+                  (uint64_t)value->it_value.tv_nsec;
+    *copy = *value;
+    copy->it_value = time_of(at > t->ahead ? at - t->ahead : 1); /* 0 would disarm it */
+    return copy;
+}
+
+EXPORT int timer_settime(timer_t timer, int flags, const struct itimerspec *value,
+                         struct itimerspec *old)
+{
+    struct itimerspec copy;
+    return REAL(timer_settime)(timer, flags, timer_value((uint64_t)timer, flags, value, &copy),
+                               old);
+}
+
+EXPORT int timer_delete(timer_t timer)
+{
+    struct cpu_timer *t = cpu_timer_of((uint64_t)timer);
+    if (t)
+        cpu_timer_free(t); /* before the number is somebody else's */
+    return REAL(timer_delete)(timer);
+}
+
 /* Puts in kernel numbers for a timer on a fiber's clock, or for one that signals a fiber. */
-static int translate_timer(clockid_t *clock, struct sigevent *event)
+static int translate_timer(clockid_t *clock, struct sigevent *event, uint64_t *ahead)
 {
     struct fiber *f = may_be_a_fibers(*clock) ? fiber_of_cpu_clock(*clock) : NULL;
-    int err = f ? kernel_clock(f, clock, NULL) : 0;
+    int err = f ? kernel_clock(f, clock, ahead) : 0;
     if (err || !event || event->sigev_notify != SIGEV_THREAD_ID || !event->_sigev_un._tid)
         return err;
     if ((f = fiber_of_pid(event->_sigev_un._tid))) {
@@ -175,14 +271,55 @@ static int translate_timer(clockid_t *clock, struct sigevent *event)
     return 0;
 }
 
-EXPORT int timer_create(clockid_t clock, struct sigevent *event, timer_t *timer)
+/* create makes the timer and stores its number in *id; 0 or -errno. */
+static int make_timer(clockid_t clock, struct sigevent *event, uint64_t *id,
+                      int (*create)(clockid_t, struct sigevent *, uint64_t *))
 {
     struct sigevent copy;
+    uint64_t ahead = 0;
+    struct cpu_timer *t = NULL;
     if (event)
         copy = *event;
-    int err = runtime_mode == RUNTIME_ACTIVE ? translate_timer(&clock, event ? &copy : NULL) : 0;
-    return err ? (int)set_errno(err == -ENOMEM ? -EAGAIN : err)
-               : REAL(timer_create)(clock, event ? &copy : NULL, timer);
+    int err = translate_timer(&clock, event ? &copy : NULL, &ahead);
+    if (err)
+        return err == -ENOMEM ? -EAGAIN : err;
+    if (ahead && !(t = cpu_timer_claim(ahead)))
+        return -EAGAIN;
+    err = create(clock, event ? &copy : NULL, id);
+    if (t && err)
+        cpu_timer_free(t);
+    else if (t)
+        store_release(&t->id, *id + 1); /* partner: cpu_timer_of */
+    return err;
+}
+
+static int create_libc(clockid_t clock, struct sigevent *event, uint64_t *id)
+{
+    timer_t timer;
+    if (REAL(timer_create)(clock, event, &timer))
+        return -errno;
+    *id = (uint64_t)timer;
+    return 0;
+}
+
+static int create_raw(clockid_t clock, struct sigevent *event, uint64_t *id)
+{
+    int timer;
+    long r = sys_call(SYS_timer_create, clock, event, &timer);
+    if (!r)
+        *id = (uint64_t)timer;
+    return (int)r;
+}
+
+EXPORT int timer_create(clockid_t clock, struct sigevent *event, timer_t *timer)
+{
+    uint64_t id;
+    if (runtime_mode != RUNTIME_ACTIVE)
+        return REAL(timer_create)(clock, event, timer);
+    int err = make_timer(clock, event, &id, create_libc);
+    if (!err)
+        *timer = (timer_t)id;
+    return (int)set_errno(err);
 }
 
 long cpu_clock_syscall(long nr, const long a[6])
@@ -201,14 +338,25 @@ long cpu_clock_syscall(long nr, const long a[6])
             return -ENOSYS;
         return getrusage(RUSAGE_THREAD, (struct rusage *)a[1]) ? -errno : 0;
     case SYS_timer_create: {
-        struct sigevent copy, *event = (struct sigevent *)a[1];
-        clockid_t clock = (clockid_t)a[0];
-        if (runtime_mode != RUNTIME_ACTIVE)
-            return -ENOSYS;
-        if (event)
-            copy = *event;
-        int err = translate_timer(&clock, event ? &copy : NULL);
-        return err ? err : sys_call(SYS_timer_create, clock, event ? &copy : NULL, a[2]);
+        uint64_t id;
+        int err = make_timer((clockid_t)a[0], (struct sigevent *)a[1], &id, create_raw);
+        if (!err)
+            *(int *)a[2] = (int)id;
+        return err;
+    }
+    case SYS_timer_settime: {
+        struct itimerspec copy;
+        const struct itimerspec *value = (const struct itimerspec *)a[2];
+        return cpu_timer_of((uint64_t)(int)a[0])
+                   ? sys_call(SYS_timer_settime, a[0], a[1],
+                              timer_value((uint64_t)(int)a[0], (int)a[1], value, &copy), a[3])
+                   : -ENOSYS;
+    }
+    case SYS_timer_delete: {
+        struct cpu_timer *t = cpu_timer_of((uint64_t)(int)a[0]);
+        if (t)
+            cpu_timer_free(t);
+        return -ENOSYS;
     }
     default:
         return -ENOSYS;

@@ -183,6 +183,15 @@ static long body_handoff(struct deep_call *c)
     return r;
 }
 
+static long body_open(struct deep_call *c)
+{
+    long fd = body_handoff(c);
+    if (fd >= 0 || fd == -ENOENT)
+        fd = proc_open((int)c->arg[0], (const char *)c->arg[1], (int)c->arg[2], (mode_t)c->arg[3],
+                       fd);
+    return fd;
+}
+
 /* Usually long. */
 static long body_block(struct deep_call *c)
 {
@@ -269,7 +278,7 @@ static deep_body *const bodies[PATCH_NUMBERS] = {
     [SYS_recvfrom] = body_recvfrom, [SYS_sendmsg] = body_sendmsg,
     [SYS_recvmsg] = body_recvmsg,   [SYS_nanosleep] = body_sleep,
     [SYS_open] = body_handoff,      [SYS_clock_nanosleep] = body_sleep,
-    [SYS_openat] = body_handoff,    [SYS_sendmmsg] = body_handoff,
+    [SYS_openat] = body_open,       [SYS_sendmmsg] = body_handoff,
     [SYS_flock] = body_block,       [SYS_fcntl] = body_block,
     [SYS_wait4] = body_wait4,       [SYS_waitid] = body_waitid,
     [SYS_futex] = body_futex_wait,

@@ -80,6 +80,7 @@ static void child_after_fork(void)
     if (self)
         runtime_after_fork(self);
     signal_after_fork();
+    cpu_timers_after_fork();
 }
 
 /* Does the program's pthread_create mean libc's? Somebody else's is fine: it asked for the next one,

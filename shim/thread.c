@@ -216,6 +216,31 @@ EXPORT int pthread_setname_np(pthread_t thread, const char *name)
     return 0;
 }
 
+bool thread_show_name(struct fiber *f)
+{
+    struct worker *c = load_acquire(&f->carrier);
+    if (!c || load_relaxed(&f->flags) & FIBER_BOUND || c->named)
+        return c;
+    c->named = true; /* it need not do so itself when it gets there */
+    if (f->name[0])
+        thread_ask(f, name_kernel_thread, f->name);
+    return true;
+}
+
+/* What it shows now: somebody may have written to its comm. */
+static long name_of_kernel_thread(uint32_t ktid, void *name)
+{
+    char path[64];
+    log_format(path, sizeof path, "/proc/self/task/%u/comm", ktid);
+    long fd = sys_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    long n = fd < 0 ? fd : sys_call(SYS_read, fd, name, 16);
+    if (fd >= 0)
+        sys_call(SYS_close, fd);
+    if (n > 0)
+        ((char *)name)[n - 1] = 0; /* the end of the line */
+    return n;
+}
+
 EXPORT int pthread_getname_np(pthread_t thread, char *name, size_t size)
 {
     struct fiber *f = fiber_ours(thread);
@@ -223,6 +248,12 @@ EXPORT int pthread_getname_np(pthread_t thread, char *name, size_t size)
         return REAL(pthread_getname_np)(thread, name, size);
     if (size < sizeof f->name)
         return ERANGE;
+    struct worker *c = load_acquire(&f->carrier);
+    if (c && (c->named || load_relaxed(&f->flags) & FIBER_BOUND)) {
+        char now[16] = "";
+        if (thread_ask(f, name_of_kernel_thread, now) > 0)
+            memcpy(f->name, now, sizeof now);
+    }
     if (f->name[0]) {
         memcpy(name, f->name, sizeof f->name);
         return 0;

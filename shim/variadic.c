@@ -140,13 +140,20 @@ EXPORT int prctl(int option, ...)
 static int open_at(int dir, const char *path, int flags, mode_t mode)
 {
     struct fiber *self = fiber_at_cancel_point();
-    if (!self)
-        return (int)set_errno(direct_call(SYS_openat, dir, (long)path, flags, mode));
+    long fd;
+    if (!self) {
+        fd = direct_call(SYS_openat, dir, (long)path, flags, mode);
+        if (runtime_mode == RUNTIME_ACTIVE && fd == -ENOENT)
+            fd = proc_open(dir, path, flags, mode, fd);
+        return (int)set_errno(fd);
+    }
     handoff_enter(self);
-    long fd = CALL_RESTART(self, true, SYS_openat, dir, path, flags, mode);
+    fd = CALL_RESTART(self, true, SYS_openat, dir, path, flags, mode);
+    handoff_leave(self);
+    if (fd >= 0 || fd == -ENOENT)
+        fd = proc_open(dir, path, flags, mode, fd);
     if (fd >= 0)
         fd_opened((int)fd);
-    handoff_leave(self);
     return (int)set_errno(fd);
 }
 

@@ -60,6 +60,7 @@ static void make(void *arg)
         store_relaxed(&w->wake, 0);
         w->mail = NULL;
         w->alt_sp = NULL;
+        w->named = false;
     } else if (!(w = worker_make())) {
         return;
     } else {
@@ -157,7 +158,7 @@ void carrier_arrived(struct fiber *self)
         sys_call(SYS_sigaltstack, &alt, NULL);
         w->alt_sp = self->alt_sp;
     }
-    if (self->name[0])
+    if (self->name[0] && !w->named)
         sys_call(SYS_prctl, PR_SET_NAME, self->name);
     fence_seq(); /* partner: the barrier of a sender (lib/signal) */
     if (load_relaxed(&self->notes))

@@ -61,6 +61,7 @@ struct worker {
     bool blocker; /* runs blocking calls only: no ring, never a proc (handoff/blocker.c) */
     bool
         carrier; /* runs one bound fiber, which is no business of the scheduler's (handoff/carrier.h) */
+    bool named; /* a carrier whose kernel thread shows the fiber's name already */
     uint32_t id;
     uint32_t ktid;
     uint64_t sigmask; /* what the kernel has for this thread, or spoiled: see worker_spoil_mask */
