@@ -61,7 +61,7 @@ static void *waits(void *argument)
 
 static void *not_mine(void *argument)
 {
-    struct timespec t = from_now(CLOCK_REALTIME, 10);
+    struct timespec t = from_now(CLOCK_REALTIME, 1);
 
     CHECK_EQ(pthread_mutex_unlock(argument), EPERM);
     CHECK_EQ(pthread_mutex_timedlock(argument, &t), ETIMEDOUT);

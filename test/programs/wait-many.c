@@ -110,6 +110,7 @@ static void *stops(void *argument)
     SYS(kill(pid, SIGCONT));
     CHECK_EQ(SYS(waitid(P_PID, (id_t)pid, &info, WCONTINUED)), 0);
     CHECK_EQ(info.si_code, CLD_CONTINUED);
+    waiting = 3;
     CHECK_EQ(SYS(waitpid(-pid, &status, 0)), pid); /* its group */
     CHECK(WIFSIGNALED(status));
     return NULL;
@@ -164,7 +165,9 @@ int main(void)
     thread = start(stops, &pid);
     nap(10);
     SYS(kill(pid, SIGSTOP));
-    nap(50);
+    while (waiting < 3)
+        nap(1);
+    nap(10);
     SYS(kill(pid, SIGKILL));
     finish(thread);
     return 0;
