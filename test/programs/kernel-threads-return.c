@@ -9,7 +9,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-enum { THREADS = 40, FEW = 14 };
+enum { THREADS = 40, FEW = THREADS / 2 };
 
 static char path[] = "/tmp/kernel-threads-return-XXXXXX";
 static atomic_int begun;
