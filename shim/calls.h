@@ -209,6 +209,19 @@ static inline bool cancel_during(struct fiber *self)
     return cancel_pending(self);
 }
 
+/* user.c: -EFAULT if one of the n bytes at p cannot be read, else 0. */
+long user_probe(const void *p, size_t n);
+/* The same, for which nothing is asked about the thread's own stack. */
+static inline long user_check(const struct fiber *self, const void *p, size_t n)
+{
+    uintptr_t above = (uintptr_t)p - (uintptr_t)__builtin_frame_address(0);
+    size_t at = (size_t)((uintptr_t)p - (uintptr_t)self->stack.base);
+    size_t size = (size_t)(self->stack.top - self->stack.base);
+    if (likely((above < 4096 || at < size) && n < 1024 && (above < 4096 || n <= size - at)))
+        return 0;
+    return user_probe(p, n);
+}
+
 /* A wait with a signal mask of its own (shim/masked.c). */
 struct masked_call {
     /* The call without waiting; 0: nothing is ready. */

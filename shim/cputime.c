@@ -95,13 +95,13 @@ EXPORT int getrusage(__rusage_who_t who, struct rusage *usage)
     if (!f || (c && c->ktid == f->tid))
         return (int)set_errno(sys_call(SYS_getrusage, who, usage));
     /* The kernel's other counters are of kernel threads; the peak memory is the process's. */
-    struct rusage process;
-    long r = sys_call(SYS_getrusage, RUSAGE_SELF, &process);
+    long r = sys_call(SYS_getrusage, RUSAGE_SELF, usage); /* which finds out about a bad address */
     if (r < 0)
         return (int)set_errno(r);
     uint64_t ns = account_read(f);
+    long most = usage->ru_maxrss;
     memset(usage, 0, sizeof *usage);
-    usage->ru_maxrss = process.ru_maxrss;
+    usage->ru_maxrss = most;
     usage->ru_utime.tv_sec = (time_t)(ns / NSEC_PER_SEC);
     usage->ru_utime.tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC);
     return 0;

@@ -18,12 +18,14 @@ static ssize_t wait_and_read(struct fiber *self, int fd, const struct iovec *iov
 {
     if (fd_nonblocking(fd))
         return sys_call(SYS_readv, fd, iov, count);
-    size_t len = iov[0].iov_len < MAX_TRANSFER ? iov[0].iov_len : MAX_TRANSFER;
+    size_t len = count > 1                       ? (size_t)count
+                 : iov[0].iov_len < MAX_TRANSFER ? iov[0].iov_len
+                                                 : MAX_TRANSFER;
     struct io io = { .kind = count == 1 ? IO_READ : IO_READV,
                      .reason = PARK_READ,
                      .fd = fd,
                      .addr = count == 1 ? iov[0].iov_base : (void *)(uintptr_t)iov,
-                     .len = count == 1 ? (uint32_t)len : (uint32_t)count,
+                     .len = (uint32_t)len,
                      .offset = NO_OFFSET };
     ssize_t r = RESTART(self, true, poller->io(self, &io, TIMER_NEVER));
     if (r != -EOPNOTSUPP)
@@ -93,6 +95,8 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int count)
     struct fiber *self = fiber_at_cancel_point();
     if (!self || count <= 0 || count > IOV_MAX)
         return REAL(readv)(fd, iov, count);
+    if (count == 1 && user_check(self, iov, sizeof *iov)) /* of more the kernel reads the first */
+        return set_errno(-EFAULT);
     return set_errno(read_any(self, fd, iov, count));
 }
 

@@ -195,6 +195,8 @@ ssize_t file_read(struct fiber *self, int fd, const struct iovec *iov, int count
     ssize_t r = -EAGAIN;
     if (!(hints_of(fd) & FD_DIRECT))
         r = try_read(fd, iov, count, offset);
+    else if (user_check(self, iov, (size_t)count * sizeof *iov))
+        r = -EFAULT; /* the kernel has not seen it */
     if (r == -EAGAIN || r == -EOPNOTSUPP || (r > 0 && (size_t)r < iov_bytes(iov, count))) {
         if (h.mine)
             hold_signals(self, &h);
@@ -273,8 +275,8 @@ ssize_t file_write(struct fiber *self, int fd, const struct iovec *iov, int coun
     struct hold h = { .mine = false };
     if (offset == NO_OFFSET)
         h = position_take(self, fd);
-    if (unlikely(hints_of(fd) & (FD_SYNC | FD_DIRECT)) && count == 1 && iov->iov_len &&
-        (h.mine || offset != NO_OFFSET)) {
+    if (unlikely(hints_of(fd) & (FD_SYNC | FD_DIRECT)) && count == 1 &&
+        !user_check(self, iov, sizeof *iov) && iov->iov_len && (h.mine || offset != NO_OFFSET)) {
         if (h.mine)
             hold_signals(self, &h);
         r = write_through(self, fd, iov, offset);

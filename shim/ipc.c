@@ -36,8 +36,9 @@ __attribute__((noinline)) static long queue_wait(struct fiber *self, const struc
     static const struct timespec past = { 0, 0 };
     bool sends = c->nr == SYS_mq_timedsend;
     uint64_t deadline = TIMER_NEVER;
-    if (abstime && (abstime->tv_sec < 0 || !deadline_from(CLOCK_REALTIME, abstime, &deadline)))
-        return queue_call(c, abstime); /* EINVAL, but after the errors that come before it */
+    if (abstime && (user_check(self, abstime, sizeof *abstime) || abstime->tv_sec < 0 ||
+                    !deadline_from(CLOCK_REALTIME, abstime, &deadline)))
+        return queue_call(c, abstime); /* EFAULT, EINVAL, but after the errors that come before */
     for (;;) {
         long r = queue_call(c, &past);
         if (r != -ETIMEDOUT)
@@ -102,7 +103,8 @@ EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespe
     if (!self)
         return REAL(semtimedop)(id, ops, n, timeout);
     struct sembuf now[FEW_OPS];
-    if (n && n <= FEW_OPS) {
+    if (n && n <= FEW_OPS && !user_check(self, ops, n * sizeof *ops) &&
+        !(timeout && user_check(self, timeout, sizeof *timeout))) {
         memcpy(now, ops, n * sizeof *ops);
         for (size_t i = 0; i < n; i++)
             now[i].sem_flg |= IPC_NOWAIT;

@@ -24,6 +24,8 @@ static long receive_many(struct fiber *self, int fd, struct mmsghdr *msgs, unsig
     unsigned done = 0;
     uint64_t end = TIMER_NEVER;
     if (timeout) {
+        if (user_check(self, timeout, sizeof *timeout))
+            return -EFAULT;
         if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC)
             return -EINVAL;
         if (timeout->tv_sec < INT32_MAX)
@@ -110,6 +112,8 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
     struct fiber *self = fiber_at_cancel_point();
     if (!self || !n || fd_classify(fd) != FD_SOCKET)
         return REAL(sendmmsg)(fd, msgs, n, flags);
+    if (user_check(self, msgs, (n < MOST ? n : MOST) * sizeof *msgs))
+        return (int)set_errno(-EFAULT);
     for (unsigned i = 0; i < n && i < MOST; i++)
         if (msgs[i].msg_hdr.msg_controllen) {
             fd_unshare(-1); /* descriptors may go to another process */

@@ -139,7 +139,8 @@ static long poll_one(struct fiber *self, struct pollfd *p, int64_t ns)
 /* Results of the kernel's kind. */
 static long poll_until(struct fiber *self, struct pollfd *fds, nfds_t n, int64_t ns)
 {
-    if (n == 1 && ns != 0 && fds[0].fd >= 0 && waits_alone(&fds[0]))
+    if (n == 1 && ns != 0 && !user_check(self, fds, sizeof *fds) && fds[0].fd >= 0 &&
+        waits_alone(&fds[0]))
         return poll_one(self, fds, ns);
     long r = poll_now(self, fds, n);
     if (r || ns == 0)
@@ -214,6 +215,8 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, c
     if (!valid(timeout))
         return (int)set_errno(-EINVAL);
     uint64_t other;
+    if (mask && user_check(self, mask, sizeof other))
+        return (int)set_errno(-EFAULT);
     if (mask && other_mask(self, mask, &other)) {
         struct poll_set p = { fds, n };
         return (int)set_errno(masked_wait(self, &poll_call, &p, other, timespec_ns(timeout)));
@@ -330,6 +333,9 @@ static long select_until(struct fiber *self, int n, fd_set *r, fd_set *w, fd_set
     if (bytes > sizeof inline_words && !(p.sets.saved = heap = malloc(bytes)))
         return -ENOMEM;
     for (size_t i = 0; i < 3; i++)
+        if (p.sets.user[i] && user_check(self, p.sets.user[i], words * sizeof(long)))
+            return -EFAULT;
+    for (size_t i = 0; i < 3; i++)
         if (p.sets.user[i])
             memcpy(p.sets.saved + i * words, p.sets.user[i], words * sizeof(long));
     long result = mask ? 0 : select_now(self, n, &p.sets);
@@ -397,6 +403,8 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
     if (!valid(timeout))
         return (int)set_errno(-EINVAL);
     uint64_t other;
+    if (mask && user_check(self, mask, sizeof other))
+        return (int)set_errno(-EFAULT);
     bool masked = mask && other_mask(self, mask, &other);
     return (int)set_errno(
         select_until(self, n, r, w, e, timespec_ns(timeout), masked ? &other : NULL));
@@ -436,6 +444,8 @@ static int epoll_until(struct fiber *self, int epfd, struct epoll_event *events,
 {
     struct epoll_set p = { epfd, max, events };
     uint64_t other;
+    if (mask && user_check(self, mask, sizeof other))
+        return (int)set_errno(-EFAULT);
     if (mask && other_mask(self, mask, &other))
         return (int)set_errno(masked_wait(self, &epoll_call, &p, other, ns));
     long r = epoll_look(self, &p);
@@ -477,6 +487,8 @@ EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max,
     struct fiber *self = fiber_at_cancel_point();
     if (!self)
         return REAL(epoll_pwait2)(epfd, events, max, timeout, mask);
+    if (timeout && user_check(self, timeout, sizeof *timeout))
+        return (int)set_errno(-EFAULT);
     if (!valid(timeout))
         return (int)set_errno(-EINVAL);
     return epoll_until(self, epfd, events, max, timespec_ns(timeout), mask);

@@ -56,6 +56,8 @@ static bool has_affinity(struct fiber *f, const struct request *q)
     if (load_relaxed(&f->carrier) || (size_t)q->a[1] > sizeof mask || !q->a[2])
         return false;
     struct request ask = { .nr = SYS_sched_getaffinity, .a = { 0, sizeof now, (long)now } };
+    if (user_probe((const void *)q->a[2], (size_t)q->a[1]))
+        return false; /* the kernel says it */
     memcpy(mask, (const void *)q->a[2], (size_t)q->a[1]);
     return thread_ask(f, perform, &ask) > 0 && !memcmp(now, mask, sizeof mask);
 }
@@ -65,8 +67,9 @@ static bool has_policy(struct fiber *f, int policy, const struct sched_param *pa
     struct sched_param now = { 0 };
     struct request ask = { .nr = SYS_sched_getscheduler },
                    get = { .nr = SYS_sched_getparam, .a = { 0, (long)&now } };
-    return !load_relaxed(&f->carrier) && param && thread_ask(f, perform, &ask) == policy &&
-           thread_ask(f, perform, &get) == 0 && now.sched_priority == param->sched_priority;
+    return !load_relaxed(&f->carrier) && param && !user_probe(param, sizeof *param) &&
+           thread_ask(f, perform, &ask) == policy && thread_ask(f, perform, &get) == 0 &&
+           now.sched_priority == param->sched_priority;
 }
 
 static bool has_nice(struct fiber *f, int nice)

@@ -292,7 +292,9 @@ static int suspend(struct fiber *self, uint64_t mask)
 EXPORT int sigsuspend(const sigset_t *mask)
 {
     struct fiber *self = fiber_at_cancel_point();
-    return self ? suspend(self, mask_of(mask)) : REAL(sigsuspend)(mask);
+    if (!self)
+        return REAL(sigsuspend)(mask);
+    return user_check(self, mask, 8) ? (int)set_errno(-EFAULT) : suspend(self, mask_of(mask));
 }
 
 /* The old forms: a mask in an int, or one signal less in the mask. */
@@ -329,6 +331,8 @@ EXPORT int pause(void)
 static long wait_for(struct fiber *self, const sigset_t *set, siginfo_t *info,
                      const struct timespec *timeout)
 {
+    if (user_check(self, set, 8) || (timeout && user_check(self, timeout, sizeof *timeout)))
+        return -EFAULT;
     uint64_t bits = mask_of(set), end = TIMER_NEVER;
     struct timespec left;
     long r;

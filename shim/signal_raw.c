@@ -26,6 +26,8 @@ static long call_sigaction(int sig, const struct kernel_action *new, struct kern
     struct sigaction a, before;
     if (size != 8 || sig == 32 || sig == 33)
         return -EINVAL;
+    if ((new &&user_probe(new, sizeof *new)) || (old && user_probe(old, sizeof *old)))
+        return -EFAULT;
     if (new) {
         memset(&a, 0, sizeof a);
         a.sa_handler = (sighandler_t) new->handler;
@@ -53,6 +55,8 @@ static long call_queue(long pid, long tid, int sig, const siginfo_t *info)
         return -ENOSYS;
     if (sig <= 0 || sig >= _NSIG || sig == 32 || sig == 33 || sig == SIGKILL || sig == SIGSTOP)
         return -ENOSYS; /* the kernel knows what to say */
+    if (user_probe(info, sizeof *info))
+        return -EFAULT;
     siginfo_t copy = *info;
     copy.si_signo = sig;
     return signal_tid_info((uint32_t)tid, &copy);
@@ -86,7 +90,9 @@ long signal_call(long nr, const long *a)
         self = fiber_here();
         r = !self       ? -ENOSYS
             : a[3] != 8 ? -EINVAL
-                        : signal_mask_call(self, (int)a[0], (void *)a[1], (void *)a[2]);
+            : (a[1] && user_probe((void *)a[1], 8)) || (a[2] && user_probe((void *)a[2], 8))
+                ? -EFAULT
+                : signal_mask_call(self, (int)a[0], (void *)a[1], (void *)a[2]);
         break;
     case SYS_rt_sigpending: {
         sigset_t set;
@@ -107,6 +113,8 @@ long signal_call(long nr, const long *a)
         self = fiber_here();
         if (!self)
             return -ENOSYS;
+        if (a[1] == 8 && user_probe((void *)a[0], 8))
+            return -EFAULT;
         if (a[1] == 8)
             signal_suspend_call(self, (void *)a[0]);
         r = a[1] == 8 ? -EINTR : -EINVAL;

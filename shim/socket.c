@@ -175,6 +175,8 @@ EXPORT ssize_t recvfrom(int fd, void *buf, size_t n, int flags, __SOCKADDR_ARG a
     if (!addr.__sockaddr__)
         return recv(fd, buf, n, flags);
     fd_classify(fd);
+    if (len && user_check(self, len, sizeof *len))
+        return set_errno(-EFAULT);
     struct iovec iov = { buf, n };
     struct msghdr msg = { .msg_name = addr.__sockaddr__,
                           .msg_namelen = len ? *len : 0,
@@ -289,7 +291,7 @@ ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int
     bool asked = false;
     for (;;) {
         done = sys_call(SYS_sendmsg, fd, msg, flags | MSG_DONTWAIT);
-        if (done != -EFAULT && msg->msg_controllen)
+        if ((done >= 0 || done == -EAGAIN) && msg->msg_controllen)
             fd_unshare(-1); /* descriptors may go to another process */
         /* What the kernel has read is safe to read. */
         if ((done < 0 && done != -EAGAIN) || (flags & MSG_DONTWAIT) ||

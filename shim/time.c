@@ -67,6 +67,8 @@ static int clock_sleep(struct fiber *self, clockid_t clock, int flags, const str
 {
     if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME)
         return cpu_clock_sleep(clock, flags, time, left);
+    if (user_check(self, time, sizeof *time))
+        return EFAULT;
     if (time->tv_nsec < 0 || time->tv_nsec >= (long)NSEC_PER_SEC)
         return EINVAL;
     uint64_t deadline;
@@ -81,6 +83,8 @@ static int clock_sleep(struct fiber *self, clockid_t clock, int flags, const str
     if (deadline <= timer_now() || !sleep_until(self, deadline))
         return 0;
     if (left && !(flags & TIMER_ABSTIME)) {
+        if (user_check(self, left, sizeof *left))
+            return EFAULT;
         uint64_t now = timer_now(), rest = now < deadline ? deadline - now : 0;
         *left = (struct timespec){ (time_t)(rest / NSEC_PER_SEC), (long)(rest % NSEC_PER_SEC) };
     }

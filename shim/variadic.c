@@ -127,11 +127,15 @@ EXPORT int prctl(int option, ...)
         return (int)set_errno(bound);
     if (self && option == PR_SET_NAME) {
         char name[16] = { 0 };
+        if (user_check(self, (const void *)a[0], 1))
+            return (int)set_errno(-EFAULT);
         strncpy(name, (const char *)a[0], sizeof name - 1); /* the kernel cuts it too */
         return pthread_setname_np(pthread_self(), name);
     }
-    if (self && option == PR_GET_NAME)
-        return pthread_getname_np(pthread_self(), (char *)a[0], 16);
+    if (self && option == PR_GET_NAME) {
+        long r = sys_call(SYS_prctl, option, a[0]); /* finds out about a bad address */
+        return r ? (int)set_errno(r) : pthread_getname_np(pthread_self(), (char *)a[0], 16);
+    }
     return (int)set_errno(sys_call(SYS_prctl, option, a[0], a[1], a[2], a[3]));
 }
 
