@@ -218,18 +218,30 @@ static bool in_kernel(uintptr_t word, uint32_t expected)
     return false;
 }
 
-/* Announced; signals end it as they please the kernel. */
+#define WAIT_BEFORE_YIELD (5 * NSEC_PER_MSEC)
+
+/* Announced; signals end it as they please the kernel. The holder of a lock of libc's may itself wait for a
+ * turn, and each waiter takes a kernel thread of those that could run it: libc makes new ones with such
+ * locks, the maker may be among those who wait. So after a while the waiter lets others run in its place. */
 static long wait_in_kernel(struct deep_call *c)
 {
     struct fiber *self = fiber_self;
-    handoff_enter(self);
-    long r = raw(c);
-    handoff_leave(self);
-    return r;
+    struct timespec ts = { 0, (long)WAIT_BEFORE_YIELD };
+    bool lock = !c->arg[3] && ((int)c->arg[1] & FUTEX_CMD_MASK) == FUTEX_WAIT;
+    for (;;) {
+        handoff_enter(self);
+        long r = lock ? sys_call(SYS_futex, c->arg[0], c->arg[1], c->arg[2], &ts) : raw(c);
+        handoff_leave(self);
+        if (!lock || r != -ETIMEDOUT)
+            return r;
+        fiber_yield(self);
+    }
 }
 
 static long body_futex_wait(struct deep_call *c)
 {
+    if (load_relaxed(&fiber_self->in_syscall)) /* fork, for one, collects libc's locks */
+        return (uint32_t)sys_call(SYS_getpid) == pid ? wait_in_kernel(c) : raw(c);
     if (!futexes || !(c->arg[1] & FUTEX_PRIVATE_FLAG) ||
         in_kernel((uintptr_t)c->arg[0], (uint32_t)c->arg[2]))
         return wait_in_kernel(c);
@@ -330,7 +342,8 @@ __attribute__((target("general-regs-only"))) deep_body *deep_filter(struct deep_
         return NULL;
     }
     struct fiber *self = fiber_self;
-    if (!self || load_relaxed(&self->flags) & FIBER_DIRECT || load_relaxed(&self->in_syscall) ||
+    if (!self || load_relaxed(&self->flags) & FIBER_DIRECT ||
+        (nr != SYS_futex && load_relaxed(&self->in_syscall)) ||
         load_relaxed(&self->attention) & ATTENTION_HANDLER ||
         load_relaxed(&self->worker->in_runtime))
         return NULL;

@@ -95,7 +95,7 @@ struct worker *carrier_make(bool inherit)
     struct fiber *self = fiber_self;
     bool direct = !self || load_relaxed(&self->flags) & FIBER_DIRECT;
     if (direct && !inherit)
-        monitor_do(make, &w); /* our own attributes would be inherited */
+        maker_do(make, &w); /* our own attributes would be inherited */
     else if (direct)
         make(&w);
     else {

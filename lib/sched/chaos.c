@@ -83,8 +83,7 @@ static void delay(uint32_t rounds)
 /* What must not be moved off its kernel thread, or asked not to be: preempt.c says the same. */
 static bool left_alone(struct fiber *self)
 {
-    return load_relaxed(&self->nopreempt) || self->temporary ||
-           load_relaxed(&self->in_syscall);
+    return load_relaxed(&self->nopreempt) || self->temporary || load_relaxed(&self->in_syscall);
 }
 
 void chaos_inside(struct fiber *self)
@@ -148,11 +147,12 @@ void chaos_look(struct worker *w)
     if (!f || !p || w->blocker || load_relaxed(&w->in_runtime))
         return;
     uint32_t r = draw(&monitor_state) % 16;
+    if (!load_relaxed(&chaos_done[CHAOS_TAKE]))
+        r = 4; /* few fibers are out here when the monitor looks, in a short run: each takes one first */
     if (r < 4 && preempt_slice && !load_relaxed(&f->in_syscall)) {
         did(CHAOS_PREEMPT);
         preempt_request(w, p);
-    } else if (r == 4 && sched.spare &&
-               proc_retake(w)) { /* not for a thread that is yet to be made */
+    } else if (r == 4 && proc_retake(w)) {
         did(CHAOS_TAKE);
         handoff_proc(p);
     }

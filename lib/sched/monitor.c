@@ -43,18 +43,9 @@ static struct {
     _Atomic uint32_t word;   /* changes when it is kicked */
     _Atomic uint32_t asleep; /* deeply */
     uint32_t pid, ktid;
-    _Atomic(struct job *) jobs;
     char process[16];     /* name */
     uint64_t look_within; /* somebody may use up its slice, ns */
 } monitor;
-
-/* Something that must be done on a kernel thread with the process's own attributes. */
-struct job {
-    struct job *next;
-    void (*run)(void *);
-    void *arg;
-    _Atomic uint32_t done;
-};
 
 void monitor_kick(void)
 {
@@ -82,28 +73,6 @@ void monitor_wake(void)
 uint32_t monitor_ktid(void)
 {
     return monitor.ktid;
-}
-
-void monitor_do(void (*run)(void *), void *arg)
-{
-    struct job job = { .run = run, .arg = arg };
-    job.next = load_relaxed(&monitor.jobs);
-    while (!cas_release(&monitor.jobs, &job.next, &job)) /* partner: run_jobs */
-        ;
-    monitor_wake();
-    while (!load_acquire(&job.done)) /* partner: run_jobs */
-        sys_call(SYS_futex, &job.done, FUTEX_WAIT_PRIVATE, 0, NULL);
-}
-
-static void run_jobs(void)
-{
-    for (struct job *j = xchg_acqrel(&monitor.jobs, NULL), *next; j; j = next) {
-        next = j->next;
-        j->run(j->arg);
-        /* The job is gone when its owner sees this; waking a stale address harms nobody. */
-        store_release(&j->done, 1);
-        sys_call(SYS_futex, &j->done, FUTEX_WAKE_PRIVATE, 1);
-    }
 }
 
 /* Whether a kernel thread waits for something, as opposed to wanting a CPU. */
@@ -165,7 +134,7 @@ static void on_rescue(int sig, siginfo_t *info, void *context)
         preempt_later(self, w);
         return; /* it will look by itself */
     }
-    if (sched_signal_ops.may_interrupt(context))
+    if (unlikely(load_relaxed(&self->raised)) && sched_signal_ops.may_interrupt(context))
         sched_signal_ops.not_raised(self);
     if (preempt_here(self, w, context)) {
         w = self->worker;
@@ -395,7 +364,6 @@ static void *monitor_main(void *arg)
     uint64_t delay = LOOK_MIN, idle_since = 0;
     for (;;) {
         uint32_t word = load_seq(&monitor.word); /* partner: monitor_wake */
-        run_jobs();
         struct timespec ts = { 0, (long)delay };
         sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word, &ts);
         uint64_t now = timer_now();
@@ -412,7 +380,6 @@ static void *monitor_main(void *arg)
             if (now - idle_since > IDLE_BEFORE_SLEEP) {
                 word = load_relaxed(&monitor.word);
                 store_seq(&monitor.asleep, 1);
-                run_jobs();
                 /* Workers stuck without a proc have rings to watch; and whoever sits in a system call, a
                  * signal that came just before it. */
                 bool stuck = false;

@@ -77,6 +77,7 @@ void sched_wake_one(void)
             break;
     }
     struct worker *w = NULL;
+    bool last = false;
     if (link) {
         p = *link;
         *link = p->idle_next;
@@ -86,6 +87,7 @@ void sched_wake_one(void)
         if (!w && sched.spare) {
             w = sched.spare;
             sched.spare = w->next;
+            last = !sched.spare;
         }
         if (w) {
             w->spinning = true;
@@ -95,6 +97,8 @@ void sched_wake_one(void)
     lock_release(&sched.lock);
     if (w) {
         sched_poller->wake(w);
+        if (unlikely(last))
+            maker_call();
         return;
     }
     sub_seq(&sched.nspinning, 1);
@@ -351,6 +355,21 @@ static struct fiber *find_runnable(struct worker *w)
         }
         sleep_idle(w, false);
     }
+}
+
+_Noreturn void schedule_spare(struct worker *w)
+{
+    lock_acquire(&sched.lock);
+    w->next = sched.spare;
+    sched.spare = w;
+    maker_started();
+    bool wanted = load_relaxed(&sched.no_worker); /* set under the lock */
+    store_relaxed(&sched.no_worker, false);
+    lock_release(&sched.lock);
+    if (wanted)
+        sched_wake_one();
+    sleep_on_spare_list(w);
+    schedule(w);
 }
 
 _Noreturn void schedule(struct worker *w)

@@ -205,8 +205,8 @@ struct sched_signal_ops {
     void (*unblocked)(uint64_t mask);
     /* On a fiber's stack outside the runtime, at its end. */
     void (*ended)(struct fiber *self);
-    /* In a signal handler that blocks everything and may move the fiber: nothing that is meant for it
-     * stays behind, pending for the kernel thread. */
+    /* In a signal handler that blocks everything and may move the fiber, if it has raised something: so
+     * that it does not stay behind, pending for the kernel thread. */
     void (*not_raised)(struct fiber *self);
     /* deliver, in such a handler. */
     void (*deliver_over)(struct fiber *self, const void *ucontext);
@@ -258,8 +258,11 @@ void account_after_fork(void);
 uint64_t thread_cpu(uint32_t ktid);
 /* The monitor's kernel thread: it has the attributes that the process gave its threads. */
 uint32_t monitor_ktid(void);
-/* Runs job(arg) on the monitor, and waits until it has. Not on the monitor, nor holding a lock. */
-void monitor_do(void (*job)(void *), void *arg);
+/* Runs job(arg) on the maker, a kernel thread with those attributes too (maker.c), and waits until it has.
+ * Not on the monitor, nor inside the runtime or holding a lock. */
+void maker_do(void (*job)(void *), void *arg);
+/* The last step of activation. */
+void maker_start(void);
 /* Has the monitor look now. */
 void monitor_wake(void);
 
@@ -441,7 +444,15 @@ int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber,
 /* ---- follow.c ---- */
 void follow_start(uint32_t (*count)(void));
 void follow_look(uint64_t now);
-int worker_start(struct proc *p);
+int worker_start(void);
+/* ---- maker.c ---- */
+void maker_after_fork(void);
+/* The spare list is empty. Anyone. */
+void maker_call(void);
+/* The worker that it made is on the list, or has come to nothing. */
+void maker_started(void);
+/* First thing of a worker without a proc: it is a spare. */
+void schedule_spare(struct worker *w) __attribute__((noreturn));
 struct worker *worker_make(void);
 int monitor_start(void);
 /* reader.c. The contents of a small file, ended by 0; the number of bytes or -errno. The monitor, and

@@ -4,8 +4,8 @@
  * at it at any time; one that ended is marked and reused. Kernel thread 0 (the process's first) is
  * worker 0 and never ends: the main fiber's TCB holds what the kernel knows of it.
  *
- * worker_start is called inside the runtime, by the monitor, or during activation; it makes a
- * kernel thread with libc's pthread_create, so that libc's own thread list knows it. */
+ * worker_start is called by the maker (maker.c) or during activation; it makes a kernel thread with
+ * libc's pthread_create, so that libc's own thread list knows it. */
 #include "sched/sched.h"
 
 #include <errno.h>
@@ -231,6 +231,7 @@ static void proc_give_back(struct proc *p)
 /* A worker that found no ring: none is made before this time, or each wake-up would try again. */
 #define RETRY_AFTER (200 * NSEC_PER_MSEC)
 static _Atomic uint64_t retry_at;
+static _Atomic uint32_t said_no_poller, said_no_thread;
 
 /* Entry of workers other than 0. */
 static void *worker_main(void *arg)
@@ -241,36 +242,33 @@ static void *worker_main(void *arg)
     w->ktid = (uint32_t)sys_call(SYS_gettid);
     worker_block_signals(w); /* worker_start did so; until a fiber runs, or all sleep */
     if (sched_poller->open(w)) {
-        static _Atomic uint32_t said;
         store_relaxed(&retry_at, timer_now() + RETRY_AFTER);
-        say_once(&said,
-                 "a worker could not set up its poller (locked-memory limit?); fewer threads can "
-                 "block in system calls at once");
-        struct proc *p = w->proc;
-        w->proc = NULL;
-        proc_give_back(p);
+        if (load_relaxed(&sched.no_worker))
+            say_once(
+                &said_no_poller,
+                "a worker could not set up its poller (locked-memory limit?); fewer threads can "
+                "block in system calls at once");
         atomic_fetch_sub_explicit(&sched.nworkers, 1, memory_order_relaxed);
+        maker_started();
         return NULL;
     }
     store_release(&w->alive, 1);
-    schedule(w);
+    schedule_spare(w);
 }
 
-/* A new worker that starts holding p. Returns 0 or -errno; on failure p is still the caller's. */
-int worker_start(struct proc *p)
+/* A new worker, for the spare list. Returns 0 or -errno. */
+int worker_start(void)
 {
     uint32_t n = add_relaxed(&sched.nworkers, 1) + 1;
     pthread_attr_t attr;
     pthread_t thread;
     int err = EAGAIN;
     struct worker *w = NULL;
-    if (n <= sched.max_workers &&
-        (!load_relaxed(&retry_at) || timer_now() >= load_relaxed(&retry_at)))
+    bool soon = load_relaxed(&retry_at) && timer_now() < load_relaxed(&retry_at);
+    if (n <= sched.max_workers && !soon)
         w = worker_make();
     if (w) {
         worker_publish(w);
-        w->proc = p;
-        store_relaxed(&p->worker, w);
         pthread_attr_init(&attr);
         pthread_attr_setstacksize(&attr, WORKER_STACK + tcb_room());
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -283,8 +281,12 @@ int worker_start(struct proc *p)
         pthread_attr_destroy(&attr);
     }
     if (err) {
-        store_relaxed(&p->worker, NULL);
         atomic_fetch_sub_explicit(&sched.nworkers, 1, memory_order_relaxed);
+        if (load_relaxed(&sched.no_worker) && !soon)
+            say_once(
+                &said_no_thread,
+                "no kernel thread for a worker (limit reached); threads that are ready wait for "
+                "the existing ones");
         return -err;
     }
     uint32_t most = load_relaxed(&sched.most_workers);
@@ -293,7 +295,8 @@ int worker_start(struct proc *p)
     return 0;
 }
 
-/* Gives a RUNNING proc without holder to somebody: a spare worker, or a new one. */
+/* Gives a RUNNING proc without holder to a spare worker. There is nearly always one; else the proc is idle
+ * until the maker has one. */
 void handoff_proc(struct proc *p)
 {
     lock_acquire(&sched.lock);
@@ -301,32 +304,17 @@ void handoff_proc(struct proc *p)
     if (w) {
         sched.spare = w->next;
         worker_give_locked(w, p);
+    } else {
+        store_relaxed(&sched.no_worker, true);
     }
+    bool last = !sched.spare;
     lock_release(&sched.lock);
-    if (w) {
+    if (w)
         sched_poller->wake(w);
-        return;
-    }
-    if (fiber_self && load_relaxed(&fiber_self->flags) & FIBER_DIRECT) {
-        /* A worker would inherit what this kernel thread has of its own; the monitor sees that
-         * somebody is needed. */
-        lock_acquire(&sched.lock);
-        proc_release_locked(p);
-        lock_release(&sched.lock);
-        monitor_wake();
-        return;
-    }
-    int err = worker_start(p);
-    if ((err != 0) != load_relaxed(&sched.no_worker))
-        store_relaxed(&sched.no_worker, err != 0);
-    if (err) {
-        static _Atomic uint32_t said;
-        say_once(
-            &said,
-            "no kernel thread for a worker (limit reached); threads that are ready wait for the "
-            "existing ones");
+    else
         proc_give_back(p);
-    }
+    if (last)
+        maker_call();
 }
 
 /* ---- worker 0 ---- */
@@ -412,8 +400,9 @@ int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber,
     }
     /* On failure everything made so far is unreachable again: the caller stays with kernel threads. */
     uint32_t first = 0;
+    int err;
     if (main_fiber) {
-        int err = worker0_start(main_fiber, &procs[0]);
+        err = worker0_start(main_fiber, &procs[0]);
         if (err)
             return err;
         first = 1;
@@ -433,5 +422,6 @@ void sched_after_fork(void)
         sched_poller->after_fork();
     account_after_fork();
     reader_after_fork();
+    maker_after_fork();
     memset(&sched, 0, sizeof sched);
 }

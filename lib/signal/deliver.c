@@ -336,12 +336,11 @@ static bool take_back(struct fiber *self)
     return false;
 }
 
-/* In the handler of the monitor's signal, with everything blocked, before the fiber may move. What is not
+/* In the handler of the monitor's signal, with everything blocked and something raised, before the fiber may
+ * move. What is not
  * pending has a frame already, beneath, and will find that it is no longer awaited. */
 static void not_raised(struct fiber *self)
 {
-    if (likely(!load_relaxed(&self->raised)))
-        return;
     take_back(self);
     again(self);
 }

@@ -47,7 +47,8 @@ static void look_again(void)
 {
     store_relaxed(&stale, 0);
     uint32_t seen = load_acquire(&version); /* partners: everyone_unblocked, everyone_blocked */
-    uint64_t bound = load_relaxed(&blocked), all = ~0ull;
+    /* Signal 33 is libc's: setuid waits for every kernel thread, also if there is no fiber to look at. */
+    uint64_t bound = load_relaxed(&blocked), all = ~(1ull << 32);
     fence_seq(); /* partner: the barrier of whoever set stale after it changed its mask */
     struct fiber *f = sched_main_fiber;
     uint32_t slot = 0;

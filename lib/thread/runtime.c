@@ -167,6 +167,7 @@ void runtime_activate(void)
         atomic_fetch_and_explicit(&self->flags, ~FIBER_KERNEL, memory_order_relaxed);
     }
     runtime_mode = RUNTIME_ACTIVE;
+    maker_start();
 }
 
 void runtime_after_fork(struct fiber *self)
