@@ -30,20 +30,19 @@ void globq_put(struct runq_batch *b)
     lock_release(&sched.lock);
 }
 
-/* One fiber, or a fair share with the rest moved to p's ring. Not those that used up their slice. */
-struct fiber *globq_get(struct proc *p, bool one)
+/* A fair share of the queue but at most so many: one is the answer, the others go to p's ring. Not those that
+ * used up their slice. */
+struct fiber *globq_get(struct proc *p, uint32_t most)
 {
     if (load_relaxed(&sched.nglobal) == load_relaxed(&sched.nhogs))
         return NULL;
     lock_acquire(&sched.lock);
     uint32_t have = load_relaxed(&sched.nglobal) - load_relaxed(&sched.nhogs);
     uint32_t n = have / sched.nprocs + 1, room = runq_room(&p->runq);
-    if (n > RUNQ_SIZE / 2)
-        n = RUNQ_SIZE / 2;
+    if (n > most)
+        n = most;
     if (n > have)
         n = have;
-    if (one && n > 1)
-        n = 1;
     if (n > room + 1)
         n = room + 1;
     struct fiber *first = n ? sched.global_first : NULL, *f = first;

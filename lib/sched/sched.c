@@ -330,13 +330,15 @@ static struct fiber *find_runnable(struct worker *w)
             continue;
         }
         if (load_relaxed(&p->tick) % LOCAL_PASS == 0) {
+            /* First what waits in the global queue: the ring may have enough to fill ours. */
+            if (!(f = preempted_get(p, false)))
+                f = globq_get(p, LOCAL_PASS);
             sched_poller->poll(w, p, (int)runq_room(&p->runq), true);
             spread(p);
-            if ((f = preempted_get(p, false)) || (f = globq_get(p, true)) ||
-                (f = runq_get_oldest(&p->runq)))
+            if (f || (f = runq_get_oldest(&p->runq)))
                 return f;
         }
-        if ((f = runq_get(&p->runq)) || (f = globq_get(p, false)))
+        if ((f = runq_get(&p->runq)) || (f = globq_get(p, RUNQ_SIZE / 2)))
             return f;
         int n = sched_poller->poll(w, p, RUNQ_SIZE, false);
         if (n > 0) {

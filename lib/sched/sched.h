@@ -418,7 +418,7 @@ void schedule(struct worker *w) __attribute__((noreturn));
 void sched_wake_one(void);
 void worker_give_locked(struct worker *w, struct proc *p);
 void globq_put(struct runq_batch *b);
-struct fiber *globq_get(struct proc *p, bool one);
+struct fiber *globq_get(struct proc *p, uint32_t most);
 struct fiber *proc_next(struct worker *w, struct proc *p);
 void proc_put(struct proc *p, struct fiber *f);
 void proc_release_locked(struct proc *p);

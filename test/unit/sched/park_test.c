@@ -464,6 +464,58 @@ Test(park, yielding_lets_everybody_run)
         join(threads[i], (void *)(intptr_t)N);
 }
 
+/* ---- the global queue is not behind a local one that never empties ---- */
+
+enum { MANY = 120 };
+static struct box many[MANY];
+static _Atomic int turns, enough;
+
+static void *take_and_count(void *box)
+{
+    store_seq(&((struct box *)box)->taking, 1);
+    check(take(box, TIMER_NEVER, false) == 0);
+    add_seq(&turns, 1);
+    return NULL;
+}
+
+static void *keep_busy(void *arg)
+{
+    while (!load_seq(&enough))
+        fiber_yield(fiber_current());
+    return arg;
+}
+
+Test(park, the_global_queue_has_its_share)
+{
+    pthread_t threads[MANY], busy;
+    int switches = 0;
+
+    options.slice_ms = 0;
+    activate(1, POLLER_AUTO);
+    for (int i = 0; i < MANY; i++)
+        threads[i] = create(take_and_count, &many[i]);
+    for (int i = 0; i < MANY; i++)
+        wait_as_fiber_until(parked_in(&many[i]));
+    busy = create(keep_busy, NULL);
+    for (int i = 0; i < MANY; i++) {
+        struct fiber *f = many[i].waiter;
+
+        many[i].waiter = NULL;
+        add_relaxed(&readies, 1);
+        fiber_ready(NULL, f);
+    }
+    while (load_seq(&turns) < MANY) {
+        fiber_yield(fiber_current());
+        switches++;
+    }
+    cr_assert_lt(switches, 4 * MANY, "%d looks at the others before all had a turn", switches);
+    store_seq(&enough, 1);
+    join(busy, NULL);
+    for (int i = 0; i < MANY; i++)
+        join(threads[i], NULL);
+    assert_counts();
+}
+
 /* Fibers that come and go: their structs are used again. */
 static void *end_at_once(void *arg)
 {
