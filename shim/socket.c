@@ -7,7 +7,6 @@
 #include "shim/calls.h"
 
 #include <poll.h>
-#include <sys/ioctl.h>
 #include "arch/syscall.h"
 #include "shim/fdio.h"
 
@@ -54,31 +53,6 @@ static bool is_stream(int fd)
            type == SOCK_STREAM;
 }
 
-/* MSG_WAITALL on a stream where the ring does not do it. An error behind data is left for the next call, as
- * the kernel does. */
-static ssize_t receive_all(struct fiber *self, const struct receive *c, int flags,
-                           uint64_t deadline)
-{
-    size_t done = 0;
-    for (;;) {
-        ssize_t r = sys_call(SYS_recvfrom, c->fd, (char *)c->buf + done, c->n - done,
-                             (flags & ~MSG_WAITALL) | MSG_DONTWAIT, NULL, NULL);
-        if (r > 0 && (done += (size_t)r) == c->n)
-            return (ssize_t)done;
-        if (r <= 0 && r != -EAGAIN)
-            return done ? (ssize_t)done : r;
-        long ready = done
-                         ? RESTART_PART(self, poller_wait(self, c->fd, POLLIN, deadline, PARK_READ))
-                         : RESTART(self, deadline == TIMER_NEVER,
-                                   poller_wait(self, c->fd, POLLIN, deadline, PARK_READ));
-        int left = 0;
-        if (ready < 0)
-            return done ? (ssize_t)done : timed_out(ready);
-        if (done && ready & POLLERR && !sys_call(SYS_ioctl, c->fd, FIONREAD, &left) && !left)
-            return (ssize_t)done;
-    }
-}
-
 static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
 {
     int fd = c->fd;
@@ -119,9 +93,14 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
         note_likely(fd, io.more || (r > 0 && r == (ssize_t)c->n));
         return timed_out(r);
     }
-    if ((flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL && !c->msg)
-        return receive_all(self, c, flags, deadline);
-    if (flags & MSG_WAITALL) { /* collecting pieces of control data and peeks: the kernel's job */
+    if (flags & MSG_WAITALL) {
+        /* The kernel collects the pieces, in one call: between two the number may come to mean another
+         * file. Until there is one nobody needs a kernel thread. */
+        long ready = deadline != TIMER_NEVER
+                         ? 0
+                         : RESTART(self, true, poller_wait(self, fd, POLLIN, deadline, PARK_READ));
+        if (ready < 0)
+            return ready;
         handoff_enter(self);
         r = c->msg ? CALL_RESTART(self, deadline == TIMER_NEVER, SYS_recvmsg, fd, c->msg, flags)
                    : CALL_RESTART(self, deadline == TIMER_NEVER, SYS_recvfrom, fd, c->buf, c->n,
