@@ -51,7 +51,8 @@ def become_reaper():
 
 
 def prepare_child():
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # No core dumps, unless the program asks for one.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
