@@ -1,5 +1,7 @@
 /* Sleeps and waits never end with EINTR because other threads keep the CPUs busy: there is no signal
- * handler in this program. Each kind of wait is made by several threads, beside threads that compute. */
+ * handler in this program. Each kind of wait is made by several threads, beside threads that compute.
+ *
+ * Fails when calls that a signal of the library's ended (call_disturbed) are not made again. */
 #include "check.h"
 
 #include <poll.h>
@@ -9,9 +11,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 
 #define EACH  4
 #define WAITS 120
+#define KINDS 5
 
 static atomic_int stop;
 static volatile unsigned sink;
@@ -90,16 +94,30 @@ static void *semaphores(void *arg)
     return NULL;
 }
 
+/* Calls that block a kernel thread. */
+static void *by_number(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < WAITS; i++) {
+        struct timespec t = { 0, 3000000 };
+        compute();
+        CHECK_EQ(SYS(syscall(SYS_ppoll, NULL, 0, &t, NULL, 8)), 0);
+        t = (struct timespec){ 0, 3000000 };
+        CHECK_EQ(SYS(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &t, NULL)), 0);
+    }
+    return NULL;
+}
+
 int main(void)
 {
     watchdog();
-    static void *(*const kinds[])(void *) = { sleeps, polls, epolls, semaphores };
-    pthread_t burners[4], waiters[4 * EACH];
+    static void *(*const kinds[])(void *) = { sleeps, polls, epolls, semaphores, by_number };
+    pthread_t burners[4], waiters[KINDS * EACH];
     for (int i = 0; i < 4; i++)
         burners[i] = start(burner, NULL);
-    for (int i = 0; i < 4 * EACH; i++)
-        waiters[i] = start(kinds[i % 4], NULL);
-    for (int i = 0; i < 4 * EACH; i++)
+    for (int i = 0; i < KINDS * EACH; i++)
+        waiters[i] = start(kinds[i % KINDS], NULL);
+    for (int i = 0; i < KINDS * EACH; i++)
         finish(waiters[i]);
     atomic_store(&stop, 1);
     for (int i = 0; i < 4; i++)

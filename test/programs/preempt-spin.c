@@ -1,13 +1,17 @@
 /* Threads that wait for others by spinning on memory, with no call in the loop: a flag that another
- * thread sets, and a spin lock written by hand that many threads want. */
+ * thread sets, a number that goes from thread to thread, the last first, so that all CPUs spin for somebody
+ * who has not run yet, and a spin lock written by hand that many threads want.
+ *
+ * Fails (hangs) when the monitor neither stops nor passes over a thread that computes. */
 #include "check.h"
 
 #include <stdatomic.h>
 
 #define THREADS 64
+#define CHAIN   40
 #define TURNS   30
 
-static atomic_int flag, go, word, inside;
+static atomic_int flag, go, word, inside, number;
 static long total;
 static volatile int sink;
 
@@ -41,6 +45,15 @@ static void *contender(void *arg)
     return NULL;
 }
 
+static void *link_of(void *arg)
+{
+    int mine = (int)(long)arg;
+    while (atomic_load_explicit(&number, memory_order_relaxed) != mine)
+        ;
+    atomic_store(&number, mine + 1);
+    return NULL;
+}
+
 int main(void)
 {
     watchdog();
@@ -51,6 +64,10 @@ int main(void)
     while (atomic_load_explicit(&flag, memory_order_relaxed) != 3)
         ;
     finish(other);
+    for (long i = CHAIN - 1; i >= 0; i--)
+        threads[i] = start(link_of, (void *)i);
+    for (int i = 0; i < CHAIN; i++)
+        finish(threads[i]);
     for (int i = 0; i < THREADS; i++)
         threads[i] = start(contender, NULL);
     atomic_store(&go, 1);
