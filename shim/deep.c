@@ -222,7 +222,8 @@ static bool in_kernel(uintptr_t word, uint32_t expected)
 
 /* Announced; signals end it as they please the kernel. The holder of a lock of libc's may itself wait for a
  * turn, and each waiter takes a kernel thread of those that could run it: libc makes new ones with such
- * locks, the maker may be among those who wait. So after a while the waiter lets others run in its place. */
+ * locks, the maker may be among those who wait. So after a while the waiter lets others run in its place. One
+ * that was woken goes on without a proc if need be: it stands for all who still wait. */
 static long wait_in_kernel(struct deep_call *c)
 {
     struct fiber *self = fiber_self;
@@ -231,7 +232,7 @@ static long wait_in_kernel(struct deep_call *c)
     for (;;) {
         handoff_enter(self);
         long r = lock ? sys_call(SYS_futex, c->arg[0], c->arg[1], c->arg[2], &ts) : raw(c);
-        handoff_leave(self);
+        store_relaxed(&self->in_syscall, load_relaxed(&self->in_syscall) - 1);
         if (!lock || r != -ETIMEDOUT)
             return r;
         fiber_yield(self);
@@ -263,7 +264,9 @@ static long body_futex_wake(struct deep_call *c)
 {
     struct deep_call rest = *c;
     int op = (int)c->arg[1] & FUTEX_CMD_MASK, n = (int)c->arg[2];
-    if (!(c->arg[1] & FUTEX_PRIVATE_FLAG))
+    /* Locks that making a kernel thread takes: the monitor may be who waits. Looking at our table first
+     * might mean to queue up for a proc, which the monitor alone could see to. */
+    if (!(c->arg[1] & FUTEX_PRIVATE_FLAG) || in_kernel((uintptr_t)c->arg[0], 0))
         return raw(c);
     if (op == FUTEX_WAKE || op == FUTEX_WAKE_BITSET) {
         int woken = wake((void *)c->arg[0], n, op == FUTEX_WAKE ? WAITQ_ANY : (uint32_t)c->arg[5]);
@@ -282,7 +285,7 @@ static long body_futex_wake(struct deep_call *c)
 
 /* ---- which, and when ---- */
 
-static deep_body *const bodies[PATCH_NUMBERS] = {
+deep_body *const deep_bodies[PATCH_NUMBERS] = {
     [SYS_read] = body_read,         [SYS_write] = body_write,
     [SYS_readv] = body_readv,       [SYS_writev] = body_writev,
     [SYS_close] = body_close,       [SYS_poll] = body_poll,
@@ -296,30 +299,19 @@ static deep_body *const bodies[PATCH_NUMBERS] = {
     [SYS_futex] = body_futex_wait,
 };
 
-/* The call as a cancellation point that it may not be, with errno kept. */
+/* The call as a cancellation point that it may not be, with errno kept. Whose slice is over goes on: libc
+ * may hold locks here. */
 static long run(struct deep_call *c)
 {
     struct fiber *self = fiber_self;
     int before = errno;
     bool outer = cancel_inner_begin(self);
-    long r = bodies[c->nr](c);
+    uint16_t depth = load_relaxed(&self->nopreempt);
+    store_relaxed(&self->nopreempt, depth | NOPREEMPT_LIBC);
+    long r = deep_bodies[c->nr](c);
+    store_relaxed(&self->nopreempt, depth);
     cancel_inner_end(self, outer);
     errno = before;
-    return r;
-}
-
-/* syscall(2), which is no cancellation point. */
-long deep_raw(struct fiber *self, long nr, const long a[6])
-{
-    if ((unsigned long)nr >= PATCH_NUMBERS || !bodies[nr] || nr == SYS_futex ||
-        (nr == SYS_fcntl && (int)a[1] != F_SETLKW && (int)a[1] != F_OFD_SETLKW))
-        return -ENOSYS;
-    struct deep_call c = { .nr = nr };
-    memcpy(c.arg, a, sizeof c.arg);
-    bool outer = self->no_cancel;
-    self->no_cancel = true;
-    long r = bodies[nr](&c);
-    self->no_cancel = outer;
     return r;
 }
 
@@ -327,7 +319,7 @@ __attribute__((target("general-regs-only"))) deep_body *deep_filter(struct deep_
                                                                     uintptr_t stack)
 {
     unsigned long nr = (unsigned long)c->nr;
-    if (nr >= PATCH_NUMBERS || !bodies[nr] || !deep.on)
+    if (nr >= PATCH_NUMBERS || !deep_bodies[nr] || !deep.on)
         return NULL;
     if (nr == SYS_futex) {
         int op = (int)c->arg[1] & FUTEX_CMD_MASK;
@@ -414,7 +406,7 @@ static void choose_numbers(struct patch_wanted *wanted)
 {
     wanted->essential = SYS_futex;
     for (unsigned nr = 0; nr < PATCH_NUMBERS; nr++)
-        if (bodies[nr])
+        if (deep_bodies[nr])
             wanted->bits[nr / 64] |= 1ull << nr % 64;
 }
 

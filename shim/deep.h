@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "arch/patch.h"
 
 struct deep {
     bool on;         /* libc's own calls come to us */
@@ -16,9 +17,8 @@ extern struct deep deep;
 void deep_start(void);
 void deep_stats(void);
 
-/* A call that the table has, made by its number. Result of the kernel's kind; -ENOSYS: none. */
-struct fiber;
-long deep_raw(struct fiber *self, long nr, const long a[6]);
+/* What answers a call in the kernel's stead, by its number. */
+extern deep_body *const deep_bodies[PATCH_NUMBERS];
 
 /* futex(2) on our table: variadic.c. -ENOSYS: the kernel's to do. */
 struct timespec;

@@ -9,6 +9,7 @@
  * Called on the program's stacks. */
 #include "shim/calls.h"
 
+#include <string.h>
 #include "arch/syscall.h"
 #include "poller/poller.h"
 #include "shim/deep.h"
@@ -96,6 +97,21 @@ static long kernels(struct fiber *self, long nr, const long a[6])
     }
 }
 
+/* As deep interception answers it. -ENOSYS: it does not. */
+static long by_table(struct fiber *self, long nr, const long a[6])
+{
+    if ((unsigned long)nr >= PATCH_NUMBERS || !deep_bodies[nr] || nr == SYS_futex ||
+        (nr == SYS_fcntl && (int)a[1] != F_SETLKW && (int)a[1] != F_OFD_SETLKW))
+        return -ENOSYS;
+    struct deep_call c = { .nr = nr };
+    memcpy(c.arg, a, sizeof c.arg);
+    bool outer = self->no_cancel;
+    self->no_cancel = true;
+    long r = deep_bodies[nr](&c);
+    self->no_cancel = outer;
+    return r;
+}
+
 long raw_call(struct fiber *self, long nr, const long a[6])
 {
     bool outer = self->no_cancel;
@@ -105,7 +121,7 @@ long raw_call(struct fiber *self, long nr, const long a[6])
     self->no_cancel = outer;
     if (done)
         return r;
-    r = deep_raw(self, nr, a);
+    r = by_table(self, nr, a);
     if (r != -ENOSYS)
         return set_errno(r);
     /* Calls that change descriptors behind the table's back. */

@@ -83,6 +83,9 @@ struct temporary;
 #define KERNEL_READY 1u /* the park is over */
 #define KERNEL_LOOK  2u /* a signal came while it was inside the runtime */
 
+/* Bit of nopreempt: in a call of libc's own, which may hold locks there. */
+#define NOPREEMPT_LIBC 0x8000u
+
 struct fiber {
     /* Switching: the first cache line. */
     void *sp;

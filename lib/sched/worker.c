@@ -161,6 +161,7 @@ bool worker_in_handler(struct fiber *self, uintptr_t sp)
         return true;
     self->handler_sp = 0; /* its frame is gone */
     self->no_cancel = false;
+    store_relaxed(&self->nopreempt, load_relaxed(&self->nopreempt) & (uint16_t)~NOPREEMPT_LIBC);
     atomic_fetch_and_explicit(&self->attention, ~ATTENTION_HANDLER, memory_order_relaxed);
     return false;
 }
