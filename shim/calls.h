@@ -209,6 +209,9 @@ static inline bool cancel_during(struct fiber *self)
     return cancel_pending(self);
 }
 
+/* fifo.c: open(2) of what may be a FIFO. -ENOSYS: no need to be careful. */
+long fifo_open(struct fiber *self, int dir, const char *path, int flags, mode_t mode);
+
 /* user.c: -EFAULT if one of the n bytes at p cannot be read, else 0. */
 long user_probe(const void *p, size_t n);
 /* The same, for which nothing is asked about the thread's own stack. */

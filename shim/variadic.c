@@ -151,6 +151,12 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
             fd = proc_open(dir, path, flags, mode, fd);
         return (int)set_errno(fd);
     }
+    fd = fifo_open(self, dir, path, flags, mode);
+    if (fd != -ENOSYS) {
+        if (fd >= 0)
+            fd_forget((int)fd);
+        return (int)set_errno(fd);
+    }
     handoff_enter(self);
     fd = CALL_RESTART(self, true, SYS_openat, dir, path, flags, mode);
     handoff_leave(self);
