@@ -20,6 +20,7 @@
 #include <time.h>
 #include "arch/clock.h"
 #include "arch/syscall.h"
+#include "sync/sync.h"
 
 #define BUCKETS 4096u
 
@@ -345,10 +346,23 @@ static struct fiber *adopted_list(struct fiber *give)
     return f;
 }
 
+static _Atomic uint64_t gone_key; /* of adopted_gone, + 1; 0: none yet */
+
+/* Robust mutexes are looked after when the program's destructors have run, some of which may unlock
+ * them: in the last round that there is. */
 static void adopted_gone(void *arg)
 {
+    struct fiber *f = arg;
+    uint64_t key = load_relaxed(&gone_key);
+    if (f->robust && key && f->yield_count++ < PTHREAD_DESTRUCTOR_ITERATIONS - 1 &&
+        !pthread_setspecific((pthread_key_t)(key - 1), f))
+        return;
+    if (f->robust)
+        robust_end(f);
+    if (f->ceilings)
+        ceiling_end(f);
     fiber_self = NULL;
-    adopted_list(arg);
+    adopted_list(f);
 }
 
 extern int __cxa_thread_atexit_impl(void (*gone)(void *), void *arg, void *dso);
@@ -359,12 +373,11 @@ extern void *__dso_handle;
  * thread_local destructors, which run only once, are too early for. */
 static void when_gone(struct fiber *f)
 {
-    static _Atomic uint64_t made; /* the key + 1 */
-    uint64_t key = load_acquire(&made), none = 0;
+    uint64_t key = load_acquire(&gone_key), none = 0;
     pthread_key_t mine;
     if (!key && !pthread_key_create(&mine, adopted_gone)) {
         key = mine + 1ull;
-        if (!cas_seq(&made, &none, key)) {
+        if (!cas_seq(&gone_key, &none, key)) {
             pthread_key_delete(mine);
             key = none;
         }
