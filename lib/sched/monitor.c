@@ -252,11 +252,6 @@ static bool too_late(struct proc *p, struct worker *w, uint64_t now, uint64_t cp
 static bool look_at_proc(struct proc *p, uint64_t now)
 {
     struct worker *w = load_relaxed(&p->worker);
-    if (!w && load_relaxed(&p->timers.first) <= now) {
-        /* Idle and nobody sleeps on it (its worker could not be started): its timers still count. */
-        sched_wake_one();
-        return true;
-    }
     if (load_relaxed(&p->status) != PROC_RUNNING || !w)
         return false;
     uint32_t tick = load_relaxed(&p->tick);
@@ -358,6 +353,21 @@ static void look_at_workers(void)
     }
 }
 
+/* Runs the timers of procs on which nobody sleeps: there was no worker for it. When the next is due. */
+static uint64_t run_orphans(uint64_t now)
+{
+    uint64_t next = TIMER_NEVER;
+    for (uint32_t i = 0; i < sched.nprocs; i++) {
+        struct proc *p = &sched.procs[i];
+        if (load_relaxed(&p->worker))
+            continue;
+        timer_run(&p->timers, NULL, now);
+        if (load_relaxed(&p->timers.first) < next)
+            next = load_relaxed(&p->timers.first);
+    }
+    return next;
+}
+
 static void *monitor_main(void *arg)
 {
     (void)arg;
@@ -368,6 +378,7 @@ static void *monitor_main(void *arg)
         sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word, &ts);
         uint64_t now = timer_now();
         bool did = false;
+        uint64_t orphan = run_orphans(now);
         monitor.look_within = LOOK_MAX;
         look_at_workers();
         if (sched_signal_ops.sweep)
@@ -386,10 +397,14 @@ static void *monitor_main(void *arg)
                 for (struct worker *w = load_acquire(&sched.workers); w; w = w->all)
                     stuck |= load_relaxed(&w->cur) &&
                              (load_relaxed(&w->alive) || load_relaxed(&w->signals));
-                ts = (struct timespec){ 0, (long)(LOOK_MAX * 5) };
+                uint64_t within = stuck ? LOOK_MAX * 5 : TIMER_NEVER;
+                if (orphan != TIMER_NEVER && orphan - now < within)
+                    within = orphan - now;
+                ts = (struct timespec){ (time_t)(within / NSEC_PER_SEC),
+                                        (long)(within % NSEC_PER_SEC) };
                 if (load_seq(&sched.nidle) == sched.nprocs)
                     sys_call(SYS_futex, &monitor.word, FUTEX_WAIT_PRIVATE, word,
-                             stuck ? &ts : NULL);
+                             within == TIMER_NEVER ? NULL : &ts);
                 store_relaxed(&monitor.asleep, 0);
                 delay = LOOK_MIN;
                 continue;

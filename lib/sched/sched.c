@@ -362,15 +362,19 @@ static struct fiber *find_runnable(struct worker *w)
 _Noreturn void schedule_spare(struct worker *w)
 {
     lock_acquire(&sched.lock);
-    w->next = sched.spare;
-    sched.spare = w;
-    maker_started();
-    bool wanted = load_relaxed(&sched.no_worker); /* set under the lock */
+    /* no_worker is set under the lock. The proc that wanted one has timers, perhaps. */
+    bool taken = load_relaxed(&sched.no_worker) && proc_take_idle_locked(w);
     store_relaxed(&sched.no_worker, false);
+    if (!taken) {
+        w->next = sched.spare;
+        sched.spare = w;
+    }
+    maker_started();
     lock_release(&sched.lock);
-    if (wanted)
-        sched_wake_one();
-    sleep_on_spare_list(w);
+    if (taken)
+        maker_call(); /* there is no reserve yet */
+    else
+        sleep_on_spare_list(w);
     schedule(w);
 }
 

@@ -211,6 +211,11 @@ void worker_block_signals(struct worker *w)
 static void proc_give_back(struct proc *p)
 {
     struct worker *w = NULL;
+    struct runq_batch b = { 0 };
+    for (struct fiber *f; (f = runq_get(&p->runq));)
+        batch_add(&b, f);
+    if (b.count)
+        globq_put(&b); /* its timers: the monitor (run_orphans) */
     lock_acquire(&sched.lock);
     store_relaxed(&p->worker, NULL);
     proc_release_locked(p);
