@@ -6,7 +6,10 @@
  * blocker's `retake` stays set while it runs the fiber, so the fiber's next entry into the runtime,
  * normally when the call returns, puts it on the global queue and the blocker is free again.
  *
- * handoff_block_enter runs on fibers; blocker_main on the blocker's own stack. A few idle blockers are
+ * handoff_block_enter runs on fibers; blocker_main on the blocker's own stack; make_wanted on the maker,
+ * since libc's pthread_create may wait for a fiber (sched/maker.c). Who wants a blocker waits for it
+ * outside the runtime, where the proc can be taken, and keeps nothing that a signal handler could leave
+ * behind by siglongjmp: whoever comes first takes a blocker off the idle list. A few idle blockers are
  * kept, because who blocked before will again; the others end after a while. The struct worker of one that
  * ended is used again: others may still look at what a fiber's worker field named. */
 #include "handoff/handoff.h"
@@ -26,6 +29,9 @@
 static struct lock lock;
 static struct worker *idle, *gone; /* through worker->next; gone: without a kernel thread */
 static _Atomic uint32_t count;     /* of those that live */
+static _Atomic uint32_t wanted;    /* more than there are */
+static _Atomic uint32_t answers;   /* a futex: changes when one has been made, or could not be */
+static _Atomic bool refused;       /* the last one */
 
 struct assignment {
     struct fiber *fiber;
@@ -103,21 +109,27 @@ static void *blocker_main(void *arg)
     return NULL;
 }
 
-static struct worker *blocker_get(void)
+static struct worker *idle_one(void)
 {
     lock_acquire(&lock);
     struct worker *w = idle;
-    if (w) {
+    if (w)
         idle = w->next;
-        lock_release(&lock);
-        return w;
-    }
+    lock_release(&lock);
+    return w;
+}
+
+/* A new blocker, on the idle list. */
+static bool make(void)
+{
+    struct worker *w = NULL;
     bool room = load_relaxed(&sched.nworkers) < sched.max_workers;
+    lock_acquire(&lock);
     if (room && (w = gone))
         gone = w->next;
     lock_release(&lock);
     if (!room || (!w && !(w = worker_make())))
-        return NULL;
+        return false;
     pthread_t thread;
     pthread_attr_t attr;
     pthread_attr_init(&attr);
@@ -135,13 +147,38 @@ static struct worker *blocker_get(void)
         w->next = gone;
         gone = w;
         lock_release(&lock);
-        return NULL;
+        return false;
     }
     add_relaxed(&count, 1);
     uint32_t n = add_relaxed(&sched.nworkers, 1) + 1, most = load_relaxed(&sched.most_workers);
     while (n > most && !cas_release(&sched.most_workers, &most, n))
         ;
-    return w;
+    lock_acquire(&lock);
+    w->next = idle;
+    idle = w;
+    lock_release(&lock);
+    return true;
+}
+
+static void make_wanted(void)
+{
+    for (uint32_t n = xchg_acqrel(&wanted, 0); n; n--) {
+        store_relaxed(&refused, !make());
+        add_seq(&answers, 1); /* partner: ask */
+        sys_call(SYS_futex, &answers, FUTEX_WAKE_PRIVATE, INT32_MAX);
+    }
+}
+
+/* Outside the runtime, in an announced call. False: none is to be had. */
+static bool ask(void)
+{
+    uint32_t before = load_seq(&answers); /* partner: make_wanted */
+    add_seq(&wanted, 1);
+    if (!maker_call())
+        make_wanted();
+    while (load_seq(&answers) == before)
+        sys_call(SYS_futex, &answers, FUTEX_WAIT_PRIVATE, before, NULL);
+    return !load_relaxed(&refused);
 }
 
 /* Post action: the fiber's registers are saved. */
@@ -174,11 +211,14 @@ void handoff_move_enter(struct fiber *self)
     handoff_enter(self);
     if (self->worker->blocker)
         return;
-    runtime_enter(self); /* a signal handler may come here too: not while the list is locked */
-    struct worker *b = blocker_get();
-    if (!b) {
+    struct worker *b;
+    for (;;) {
+        runtime_enter(self); /* a signal handler may come here too: not while the list is locked */
+        if ((b = idle_one()))
+            break;
         runtime_leave(self);
-        return; /* no thread: the call blocks the worker, which the monitor deals with */
+        if (!ask())
+            return; /* no thread: the call blocks the worker, which the monitor deals with */
     }
     add_relaxed(&sched.moves, 1);
     struct assignment a = { self, b };
@@ -191,4 +231,10 @@ void handoff_after_fork(void)
     lock_init(&lock);
     idle = gone = NULL;
     store_relaxed(&count, 0);
+    store_relaxed(&wanted, 0);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    maker_also = make_wanted;
 }

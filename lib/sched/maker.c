@@ -41,10 +41,13 @@ struct job {
     _Atomic uint32_t done;
 };
 
-void maker_call(void)
+void (*maker_also)(void);
+
+bool maker_call(void)
 {
     add_seq(&maker.word, 1);
     sys_call(SYS_futex, &maker.word, FUTEX_WAKE_PRIVATE, 1);
+    return maker.there;
 }
 
 void maker_started(void)
@@ -94,6 +97,8 @@ static void *maker_main(void *arg)
         uint32_t word = load_seq(&maker.word); /* partner: maker_call */
         run_jobs();
         make_reserve();
+        if (maker_also)
+            maker_also();
         sys_call(SYS_futex, &maker.word, FUTEX_WAIT_PRIVATE, word, NULL);
     }
     return NULL;

@@ -447,8 +447,10 @@ void follow_look(uint64_t now);
 int worker_start(void);
 /* ---- maker.c ---- */
 void maker_after_fork(void);
-/* The spare list is empty. Anyone. */
-void maker_call(void);
+/* The spare list is empty. Anyone. False: there is no maker. */
+bool maker_call(void);
+/* What lib/handoff has the maker do besides, whenever it is called. */
+extern void (*maker_also)(void);
 /* The worker that it made is on the list, or has come to nothing. */
 void maker_started(void);
 /* First thing of a worker without a proc: it is a spare. */
