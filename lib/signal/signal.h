@@ -32,6 +32,8 @@ void signal_reinstall(int sig);
 /* What the kernel calls for every handler of the program's. */
 void signal_arrived(int sig, siginfo_t *info, void *ucontext);
 
+/* ---- route.c ---- */
+
 /* Makes a signal pending for f, and sees that it looks soon. Called outside the runtime on any
  * thread. 0 or -EAGAIN. */
 int signal_send(struct fiber *f, const siginfo_t *info);
@@ -40,19 +42,27 @@ int signal_send(struct fiber *f, const siginfo_t *info);
  * done. Called outside the runtime. */
 bool signal_process(struct fiber *self, const siginfo_t *info);
 
-/* Changes the calling fiber's mask; *old may be NULL. Handlers of what becomes deliverable have run
+/* Whether info stands for a note that must be taken instead. */
+bool signal_is_kick(const siginfo_t *info);
+
+/* ---- raise.c ---- */
+
+/* Changes the calling fiber's mask. Handlers of what becomes deliverable have run
  * when it returns. */
 void signal_set_mask(struct fiber *self, uint64_t mask);
 uint64_t signal_mask(struct fiber *self);
 
-/* The kernel has made a signal pending for this kernel thread that was meant for the calling fiber, which
- * blocks it: SIGPIPE and SIGXFSZ after a system call. */
-void signal_adopt(struct fiber *self, int sig);
+/* A wait of self's was ended by fiber_interrupt. Whether to wait on: a handler without SA_RESTART, or
+ * any handler if the call is not restartable, ends it with EINTR. */
+bool restart_wait(struct fiber *self, bool restartable);
+
+/* ---- pending.c ---- */
 
 /* Takes the pending signal of the set that is next; false: none. */
 bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info);
-/* Whether info stands for a note that must be taken instead. */
-bool signal_is_kick(const siginfo_t *info);
+/* The kernel has made a signal pending for this kernel thread that was meant for the calling fiber, which
+ * blocks it: SIGPIPE and SIGXFSZ after a system call. */
+void signal_adopt(struct fiber *self, int sig);
 
 /* ---- temporary.c: a mask for the time of one call ---- */
 
@@ -75,9 +85,5 @@ bool temporary_in_kernel(struct fiber *self, struct temporary *t);
 bool temporary_from_kernel(struct fiber *self, struct temporary *t);
 /* The old mask; handlers of what it lets through have run. Nothing happens if temporary_deliver said true. */
 void temporary_end(struct fiber *self, struct temporary *t);
-
-/* A wait of self's was ended by fiber_interrupt. Whether to wait on: a handler without SA_RESTART, or
- * any handler if the call is not restartable, ends it with EINTR. */
-bool restart_wait(struct fiber *self, bool restartable);
 
 #endif
