@@ -392,7 +392,8 @@ EXPORT int flock(int fd, int op)
         return REAL(flock)(fd, op);
     long r = sys_call(SYS_flock, fd, op | LOCK_NB);
     if (r == -EAGAIN && !(op & LOCK_NB))
-        r = BLOCKED(self, CALL_UNDISTURBED(self, true, sys_call(SYS_flock, fd, op)));
+        r = BLOCKED(self,
+                    CALL_UNDISTURBED(self, true, fiber_call_through(self, SYS_flock, fd, op)));
     return (int)set_errno(r);
 }
 

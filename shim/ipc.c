@@ -119,7 +119,7 @@ EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespe
     long r;
     for (handoff_block_enter(self);;) {
         call_begins(self);
-        r = sys_call(SYS_semtimedop, id, ops, n, timeout);
+        r = fiber_call_through(self, SYS_semtimedop, id, ops, n, timeout);
         if (r != -EINTR || !call_disturbed(self, false))
             break;
         if (whole)

@@ -87,7 +87,7 @@ static long kernels(struct fiber *self, long nr, const long a[6])
     long args[6] = { a[0], a[1], a[2], a[3], a[4], a[5] }, r;
     for (;;) {
         call_begins(self);
-        r = arch_syscall6(nr, args[0], args[1], args[2], args[3], args[4], args[5]);
+        r = fiber_call_through(self, nr, args[0], args[1], args[2], args[3], args[4], args[5]);
         /* restart_syscall answers EINTR to whoever calls it. */
         if (likely(r != -EINTR) || nr == SYS_restart_syscall ||
             !call_disturbed(self, restartable(nr)))

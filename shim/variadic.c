@@ -105,7 +105,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
     if (!self)
         return (int)set_errno(sys_call(SYS_ioctl, fd, request, arg));
     handoff_enter(self);
-    long r = CALL_UNDISTURBED(self, true, sys_call(SYS_ioctl, fd, request, arg));
+    long r = CALL_UNDISTURBED(self, true, fiber_call_through(self, SYS_ioctl, fd, request, arg));
     handoff_leave(self);
     return (int)set_errno(r);
 }

@@ -34,6 +34,11 @@ static inline long fiber_call_array(struct fiber *self, const long args[7])
 }
 #define fiber_call(self, ...)                                                                      \
     fiber_call_array((self), (const long[7]){ FIBER_CALL_LONGS(__VA_ARGS__) })
+/* The same for a call that is no cancellation point. Not sys_call: where a handler with SA_RESTART finds that,
+ * about to be made again, nobody can tell whether our text has the worker in a register, and it would have to
+ * wait. */
+#define fiber_call_through(self, ...)                                                              \
+    arch_syscall_unless(&(self)->attention, 0, (const long[7]){ FIBER_CALL_LONGS(__VA_ARGS__) })
 #define FIBER_CALL_LONGS(...)                                                                      \
     sys_pick(__VA_ARGS__, longs_6, longs_5, longs_4, longs_3, longs_2, longs_1, )(__VA_ARGS__)
 #define longs_1(n, a)                (n), (long)(a)
