@@ -21,8 +21,18 @@ static void unlock(void *argument)
     OK(pthread_mutex_unlock(&mutex));
 }
 
+/* Every other thread has a name by which it may be told apart. */
+static void name(void)
+{
+    static int threads;
+    if (__atomic_add_fetch(&threads, 1, __ATOMIC_SEQ_CST) % 2) {
+        OK(pthread_setname_np(pthread_self(), "bound-waiter"));
+    }
+}
+
 static void *wait_cond(void *argument)
 {
+    name();
     OK(pthread_mutex_lock(&mutex));
     waiting++;
     pthread_cleanup_push(unlock, NULL);
@@ -37,6 +47,7 @@ static void *wait_cond(void *argument)
 
 static void *wait_sem(void *argument)
 {
+    name();
     while (sem_wait(&sem) < 0) {
         CHECK_EQ(errno, EINTR);
     }
@@ -46,6 +57,7 @@ static void *wait_sem(void *argument)
 
 static void *wait_mutex(void *argument)
 {
+    name();
     OK(pthread_mutex_lock(&mutex));
     OK(pthread_mutex_unlock(&mutex));
     __atomic_store_n((int *)argument, 1, __ATOMIC_SEQ_CST);
