@@ -201,7 +201,7 @@ EXPORT int pthread_setname_np(pthread_t thread, const char *name)
     if (n == sizeof f->name)
         return ERANGE;
     memcpy(f->name, name, n + 1);
-    monitor_show_names();
+    names_show();
     thread_named(f, name);
     if (load_relaxed(&f->carrier))
         thread_ask(f, name_kernel_thread, (void *)(uintptr_t)name);

@@ -24,7 +24,6 @@
 #include <linux/membarrier.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <ucontext.h>
 #include "arch/syscall.h"
@@ -43,7 +42,6 @@ static struct {
     _Atomic uint32_t word;   /* changes when it is kicked */
     _Atomic uint32_t asleep; /* deeply */
     uint32_t pid, ktid;
-    char process[16];     /* name */
     uint64_t look_within; /* somebody may use up its slice, ns */
 } monitor;
 
@@ -193,35 +191,6 @@ void sched_cancel_running(struct fiber *f)
     worker_let_go(w);
 }
 
-/* ---- names in /proc/self/task ----
- *
- * A kernel thread is given the name of a fiber that it ran at two looks in a row, and the process's
- * when it runs one without a name: nothing is done at a switch. Kernel thread 0 keeps its name, which
- * is that of the process. */
-
-static _Atomic bool names; /* some fiber has one */
-
-void monitor_show_names(void)
-{
-    store_relaxed(&names, true);
-}
-
-static void show_name(struct worker *w)
-{
-    struct fiber *f = load_relaxed(&w->cur), *before = w->seen;
-    w->seen = f;
-    if (!f || f != before || w->ktid == monitor.pid)
-        return;
-    char now[16], path[64];
-    memcpy(now, f->name[0] ? f->name : monitor.process, sizeof now);
-    now[15] = 0;
-    if (!strcmp(now, w->shown[0] ? w->shown : monitor.process))
-        return;
-    memcpy(w->shown, now, sizeof now);
-    log_format(path, sizeof path, "/proc/self/task/%u/comm", w->ktid);
-    reader_write(path, now, strlen(now));
-}
-
 /* Lone fiber in the next slot of a proc whose holder does not get to it. */
 static void move_next(struct proc *p)
 {
@@ -330,8 +299,7 @@ static void look_at_outsider(struct worker *w, struct fiber *f)
 static void look_at_workers(void)
 {
     for (struct worker *w = load_acquire(&sched.workers); w; w = w->all) {
-        if (unlikely(load_relaxed(&names)) && !w->carrier)
-            show_name(w);
+        names_look(w);
         if (unlikely(chaos_on))
             chaos_look(w);
         struct fiber *f = load_relaxed(&w->cur);
@@ -464,7 +432,7 @@ int monitor_start(void)
 {
     memset(&monitor, 0, sizeof monitor);
     monitor.pid = (uint32_t)sys_call(SYS_getpid);
-    sys_call(SYS_prctl, PR_GET_NAME, monitor.process);
+    names_start();
     preempt_start();
     reader_start();
     sched.membarrier = sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) ==

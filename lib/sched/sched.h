@@ -463,7 +463,10 @@ long reader_slurp(const char *path, char *buffer, size_t size);
 void reader_write(const char *path, char *text, size_t n);
 void reader_start(void);
 void reader_after_fork(void);
-void monitor_show_names(void);
+/* names.c: at the start, when the first fiber gets a name, and at each look at a worker. */
+void names_start(void);
+void names_show(void);
+void names_look(struct worker *w);
 void monitor_kick(void);
 /* The fiber that w runs has something to see and was met in our code, outside the runtime, where it cannot:
  * it may be about to block. The monitor interrupts it until it has come by. In handlers as well. */
