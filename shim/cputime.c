@@ -146,6 +146,8 @@ static int kernel_clock(struct fiber *f, clockid_t *clock, uint64_t *ahead)
 int cpu_clock_sleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *left)
 {
     struct fiber *f = may_be_a_fibers(clock) ? fiber_of_cpu_clock(clock) : NULL;
+    if (user_probe(time, sizeof *time))
+        return EFAULT;
     struct timespec until = *time;
     if (f) {
         uint64_t ahead;

@@ -65,12 +65,16 @@ long fifo_open(struct fiber *self, int dir, const char *path, int flags, mode_t 
         sys_call(SYS_newfstatat, dir, path, &st, flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0) ||
         !S_ISFIFO(st.st_mode))
         return -ENOSYS;
-    handoff_move_enter(self);
-    bool alone = self->worker->blocker;
+    /* The last threads are the procs', whose workers may have been blocked before we looked. */
+    bool alone = false;
     long fd = -ENOSYS;
-    if (alone)
-        fd = CALL_RESTART(self, true, SYS_openat, dir, path, flags, mode);
-    handoff_block_leave(self);
+    if (load_relaxed(&sched.nworkers) + load_relaxed(&sched.nprocs) + 1 < sched.max_workers) {
+        handoff_move_enter(self);
+        alone = self->worker->blocker;
+        if (alone)
+            fd = CALL_RESTART(self, true, SYS_openat, dir, path, flags, mode);
+        handoff_block_leave(self);
+    }
     if (!alone) {
         fd = look_again(self, dir, path, flags, mode);
         if (fd == -EINTR)
