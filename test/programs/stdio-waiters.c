@@ -2,17 +2,18 @@
  * 500 threads wait in fgets on pipes of their own; lines come in another order; every thread gets
  * its own whole line, and stdio's locks are free again after (fgets, flockfile).
  *
- * With the argument "count" the kernel threads that wait for this are counted (test/deep.py).
+ * With the arguments "count N" they are N, and the kernel threads that wait for this are counted
+ * (test/deep.py).
  */
 #include "check.h"
 #include "kernel-threads.h"
 
 #include <semaphore.h>
 
-#define N 500
+#define MOST 2000
 
-static FILE *in[N];
-static int out[N];
+static FILE *in[MOST];
+static int out[MOST], n = 500;
 static sem_t waiting;
 
 static void *reader(void *argument)
@@ -33,26 +34,30 @@ static void *reader(void *argument)
 
 int main(int argc, char **argv)
 {
-    pthread_t threads[N];
+    static pthread_t threads[MOST];
     struct rlimit files;
     int ends[2];
 
     watchdog();
+    if (argc > 2) {
+        n = atoi(argv[2]);
+        CHECK(n > 0 && n <= MOST);
+    }
     getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
+    files.rlim_cur = files.rlim_max < 8192 ? files.rlim_max : 8192;
     setrlimit(RLIMIT_NOFILE, &files);
-    if (files.rlim_cur < 2 * N + 50) {
+    if (files.rlim_cur < 2 * (rlim_t)n + 50) {
         SKIP("too few descriptors allowed");
     }
     sem_init(&waiting, 0, 0);
-    for (long i = 0; i < N; i++) {
+    for (long i = 0; i < n; i++) {
         SYS(pipe(ends));
         in[i] = fdopen(ends[0], "r");
         CHECK(in[i] != NULL);
         out[i] = ends[1];
         threads[i] = start(reader, (void *)i);
     }
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < n; i++) {
         sem_wait(&waiting);
     }
     for (int round = 0; round < 2; round++) {
@@ -60,17 +65,17 @@ int main(int argc, char **argv)
         if (argc > 1 && strcmp(argv[1], "count") == 0) {
             printf("%d\n", kernel_threads());
         }
-        for (long i = 0; i < N; i++) {
-            long k = (i * 37 + 11) % N;
+        for (long i = 0; i < n; i++) {
+            long k = (i * 37 + 11) % n;
 
             dprintf(out[k], "line %ld of ", k);
             dprintf(out[k], "round %d\n", round);
         }
     }
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < n; i++) {
         close(out[i]);
     }
-    for (long i = 0; i < N; i++) {
+    for (long i = 0; i < n; i++) {
         CHECK(finish(threads[i]) == (void *)i);
         CHECK_EQ(ftrylockfile(in[i]), 0);
         funlockfile(in[i]);
