@@ -49,6 +49,20 @@ PROGRAMS = {
     "socketpairs": Program(
         "200 socketpairs ping-ponging at once", "2", "0.5",
         {"socketpairs200": "ns", "socketpairs200_cpu": "ns"}, []),
+    "cold_files": Program(
+        "10,000 threads, each reads a file that is not in the page cache", "10000", "2000",
+        {"cold_files": "us", "cold_files_cpu": "us", "cold_files_kernel_threads": "threads"},
+        [Target("cold_files", "native", 1.0), Target("cold_files_kernel_threads", "value", 10)]),
+    "omp64": Program(
+        "an OpenMP loop with 64 threads", "2", "0.5",
+        {"omp64": "us", "omp64_cpu": "us"}, [Target("omp64", "native", 1.0)]),
+    "handoff": Program(
+        "short system calls, through libc's function more than as an instruction", None, None,
+        {f"handoff_{call}_more": "ns" for call in ("getrandom", "msync", "ioctl", "fcntl", "open")},
+        # The last are two calls, open and close.
+        [Target(f"handoff_{call}_more", "plus", 40)
+         for call in ("getrandom", "msync", "ioctl", "fcntl")] +
+        [Target("handoff_open_more", "plus", 80)]),
     "parked_memory": Program(
         "10,000 parked threads that ran snprintf + malloc, each", "10000", "10000",
         {"parked_memory": "B", "parked_memory_rss": "B", "parked_memory_tables": "B",
@@ -166,8 +180,11 @@ def echo_once(args, key, variant, program):
 
 def program_once(args, key, variant):
     program = PROGRAMS[key]
-    argv = [os.path.join(args.build, "perf", key),
-            program.quick if args.quick else program.argument]
+    argv = [os.path.join(args.build, "perf", key)]
+    if program.argument:
+        argv.append(program.quick if args.quick else program.argument)
+    if not os.path.exists(argv[0]):
+        raise runner.Failed(f"{key} was not built: its compiler or libraries are missing")
     env = runner.environment(args.lib if variant == "raddle" else None)
     return runner.figures_of(runner.output_of(argv, env, timeout=120))
 
