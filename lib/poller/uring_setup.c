@@ -111,9 +111,9 @@ static int make_ring(struct ring **ring)
         return -ENOMEM;
     static _Atomic uint32_t made;
     bool small = options.debug_fail == FAIL_OVERFLOW;
-    int err = set_up(r, small ? 4 : SQ_ENTRIES, small ? 8 : CQ_ENTRIES);
-    if (options.debug_fail == FAIL_RING && add_relaxed(&made, 1))
-        err = -EPERM;
+    int err = options.debug_fail == FAIL_RING && add_relaxed(&made, 1)
+                  ? -EPERM
+                  : set_up(r, small ? 4 : SQ_ENTRIES, small ? 8 : CQ_ENTRIES);
     if (err == -ENOMEM)
         err = set_up(r, 16, 64); /* little lockable memory */
     if (err) {

@@ -3,7 +3,9 @@
 with both pollers. See soak.c for what is checked.
 
     soak.py --library build/libraddle.so --program build/test/soak/soak [--seconds 60] [--seed N]
-            [--ways native,uring,epoll]
+            [--ways native,uring,epoll,submit...]
+
+Another way is a word of RADDLE_DEBUG_FAIL: the same with that fault.
 
 The seconds are those of all ways together; native gets a sixth of them. Prints TAP, and as comments what
 the program said: a failure names the seed and the connection. Which bytes are sent follows from the seed;
@@ -17,6 +19,7 @@ import time
 
 # Natively each thread costs the kernel one, and glibc before 2.41 loses what a cancelled call transferred.
 CONNECTIONS = {'native': 150, 'uring': 1000, 'epoll': 1000}
+FAULTY = 300
 # Thousands of threads wait, so one that held its kernel thread would show. The procs + 8 hold on a
 # quiet machine; on a busy one, workers that the kernel has put aside in a system call are replaced.
 KERNEL_THREADS = 24
@@ -25,13 +28,14 @@ KERNEL_THREADS = 24
 def environment(way, library):
     env = {k: v for k, v in os.environ.items() if not k.startswith(('RADDLE_', 'LD_PRELOAD'))}
     if way != 'native':
-        env.update(LD_PRELOAD=library, RADDLE_POLLER=way, RADDLE_STATS='1')
+        env.update(LD_PRELOAD=library, RADDLE_STATS='1')
+        env.update(RADDLE_POLLER=way) if way in CONNECTIONS else env.update(RADDLE_DEBUG_FAIL=way)
     return env
 
 
 def run(way, seconds, args):
-    command = [args.program, '-t', str(seconds), '-s', str(args.seed), '-c', str(CONNECTIONS[way]),
-               '-p', str(args.patience)]
+    command = [args.program, '-t', str(seconds), '-s', str(args.seed), '-c',
+               str(CONNECTIONS.get(way, FAULTY)), '-p', str(args.patience)]
     if way != 'native':
         procs = len(os.sched_getaffinity(0))
         command += ['-x', '-k', str(procs + KERNEL_THREADS)]
@@ -43,10 +47,10 @@ def run(way, seconds, args):
     except subprocess.TimeoutExpired as late:
         status, text = 'no end', (late.stdout or b'').decode(errors='replace')
     # A library that was not preloaded would pass.
-    poller = {'uring': 'poller io_uring', 'epoll': 'poller epoll'}.get(way)
-    if way == 'uring' and 'poller epoll' in text:
+    poller = {'native': '', 'epoll': 'poller epoll'}.get(way, 'poller io_uring')
+    if way not in ('native', 'epoll') and 'poller epoll' in text:
         return None, text
-    return status == 0 and (not poller or poller in text), text
+    return status == 0 and poller in text, text
 
 
 def main():
