@@ -239,6 +239,30 @@ static void proc_give_back(struct proc *p)
 static _Atomic uint64_t retry_at;
 static _Atomic uint32_t said_no_poller, said_no_thread;
 
+/* Structs on sched.workers whose kernel thread or ring could not be had, for the next try; through next,
+ * under sched.lock. */
+static struct worker *unused;
+
+static struct worker *unused_get(void)
+{
+    lock_acquire(&sched.lock);
+    struct worker *w = unused;
+    if (w)
+        unused = w->next;
+    lock_release(&sched.lock);
+    return w;
+}
+
+static void unused_put(struct worker *w)
+{
+    w->ktid = 0; /* the kernel may give it to another thread, libc the address of its TCB */
+    w->tp = 0;
+    lock_acquire(&sched.lock);
+    w->next = unused;
+    unused = w;
+    lock_release(&sched.lock);
+}
+
 /* Entry of workers other than 0. */
 static void *worker_main(void *arg)
 {
@@ -254,6 +278,7 @@ static void *worker_main(void *arg)
                 &said_no_poller,
                 "a worker could not set up its poller (locked-memory limit?); fewer threads can "
                 "block in system calls at once");
+        unused_put(w);
         atomic_fetch_sub_explicit(&sched.nworkers, 1, memory_order_relaxed);
         maker_started();
         return NULL;
@@ -271,10 +296,9 @@ int worker_start(void)
     int err = EAGAIN;
     struct worker *w = NULL;
     bool soon = load_relaxed(&retry_at) && timer_now() < load_relaxed(&retry_at);
-    if (n <= sched.max_workers && !soon)
-        w = worker_make();
-    if (w) {
+    if (n <= sched.max_workers && !soon && !(w = unused_get()) && (w = worker_make()))
         worker_publish(w);
+    if (w) {
         pthread_attr_init(&attr);
         pthread_attr_setstacksize(&attr, WORKER_STACK + tcb_room());
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -287,6 +311,8 @@ int worker_start(void)
         pthread_attr_destroy(&attr);
     }
     if (err) {
+        if (w)
+            unused_put(w);
         atomic_fetch_sub_explicit(&sched.nworkers, 1, memory_order_relaxed);
         if (load_relaxed(&sched.no_worker) && !soon)
             say_once(
@@ -424,6 +450,7 @@ int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber,
 /* Only the calling kernel thread exists in a fork's child; everything about the others is void. */
 void sched_after_fork(void)
 {
+    unused = NULL;
     if (sched_poller)
         sched_poller->after_fork();
     account_after_fork();
