@@ -32,6 +32,7 @@ static struct {
     _Atomic uint32_t starting; /* a worker that is not on the spare list yet */
     _Atomic(struct job *) jobs;
     bool there;
+    uint64_t last; /* when it made a worker */
 } maker;
 
 struct job {
@@ -81,13 +82,25 @@ static void run_jobs(void)
     }
 }
 
-static void make_reserve(void)
+/* Where all block for a moment, as when the kernel makes the table of descriptors larger, more workers would
+ * only block too: beyond a few, one at a time. */
+#define FEW   2u /* more than procs */
+#define PAUSE (3 * NSEC_PER_MSEC)
+
+/* Returns how long to wait before it is tried again; 0: until the maker is called. */
+static uint64_t make_reserve(void)
 {
+    uint64_t now = timer_now();
     if (*(struct worker *volatile *)&sched.spare || load_acquire(&maker.starting))
-        return; /* partner: maker_started, after which the worker is on the list or gone */
+        return 0; /* partner: maker_started, after which the worker is on the list or gone */
+    if (load_relaxed(&sched.nworkers) >= load_relaxed(&sched.nprocs) + FEW &&
+        now - maker.last < PAUSE)
+        return PAUSE - (now - maker.last);
+    maker.last = now;
     store_relaxed(&maker.starting, 1);
     if (worker_start())
         maker_started();
+    return 0;
 }
 
 static void *maker_main(void *arg)
@@ -96,10 +109,10 @@ static void *maker_main(void *arg)
     for (;;) {
         uint32_t word = load_seq(&maker.word); /* partner: maker_call */
         run_jobs();
-        make_reserve();
         if (maker_also)
             maker_also();
-        sys_call(SYS_futex, &maker.word, FUTEX_WAIT_PRIVATE, word, NULL);
+        struct timespec ts = { 0, (long)make_reserve() };
+        sys_call(SYS_futex, &maker.word, FUTEX_WAIT_PRIVATE, word, ts.tv_nsec ? &ts : NULL);
     }
     return NULL;
 }
