@@ -137,26 +137,26 @@ static long wait_for(struct fiber *self, struct entry *e, _Atomic uint32_t *word
 long pi_lock(_Atomic uint32_t *word, uint32_t op, const struct timespec *until)
 {
     struct fiber *self = fiber_current();
-    for (;;) {
+    for (bool handed_over = false;;) {
         uint32_t seen = load_seq(word), owner = seen & FUTEX_TID_MASK;
         long ktid = 0;
         if (owner == self->tid)
             return -EDEADLK;
         if (owner) {
-            if (!(seen & FUTEX_WAITERS) && !cas_seq(word, &seen, seen | FUTEX_WAITERS))
-                continue;
-            seen |= FUTEX_WAITERS;
-            if ((ktid = sync_real.bind_tid(owner, true)) < 0)
+            ktid = sync_real.bind_tid(owner, true);
+            if (ktid < 0 && load_seq(word) != seen)
+                continue; /* it was given up, and he has ended since */
+            if (ktid < 0)
                 return ktid;
         }
-        if ((owner || find(word)) && !has_kernel_thread(self)) {
-            int err = sync_real.bind(self);
-            if (err)
-                return err;
-        }
+        int err = (owner || handed_over) && !has_kernel_thread(self) ? sync_real.bind(self) : 0;
+        if (err)
+            return err;
         enter(self);
         struct entry *e = find(word);
-        if (load_seq(word) != seen || (e && !has_kernel_thread(self))) {
+        handed_over = e;
+        if (load_seq(word) != seen || (e && !has_kernel_thread(self)) ||
+            (owner && !(seen & FUTEX_WAITERS) && !cas_seq(word, &seen, seen | FUTEX_WAITERS))) {
             leave(self);
             continue;
         }
@@ -204,6 +204,8 @@ long pi_trylock(_Atomic uint32_t *word)
             return -EDEADLK;
         if (owner) {
             long r = sync_real.bind_tid(owner, false);
+            if (r < 0 && load_seq(word) != seen)
+                continue;
             return r < 0 ? r : -EAGAIN;
         }
         enter(self);
@@ -246,7 +248,10 @@ long pi_release(_Atomic uint32_t *word, uint32_t bits)
         }
         e->refs++;
         leave(self);
-        long r = sys_call(SYS_futex, &e->shadow, FUTEX_UNLOCK_PI_PRIVATE);
+        long r; /* -EAGAIN: the first waiter has just announced himself in the shadow */
+        do
+            r = sys_call(SYS_futex, &e->shadow, FUTEX_UNLOCK_PI_PRIVATE);
+        while (r == -EAGAIN);
         enter(self);
         put(e, word);
         leave(self);

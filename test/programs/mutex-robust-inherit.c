@@ -171,7 +171,8 @@ static void round_of(void)
 
     /* Some wait; the first of them makes it consistent. */
     for (int consistent = 1; consistent >= 0; consistent--) {
-        go = waiting = 0;
+        go = 0;
+        waiting = 0;
         owner = start(keeps, &go);
         while (!waiting) {
             nap(1);
@@ -195,7 +196,8 @@ static void round_of(void)
     OK(pthread_mutex_destroy(&mutex));
 
     make();
-    go = waiting = 0;
+    go = 0;
+    waiting = 0;
     for (int i = 0; i < 3; i++) {
         threads[i] = start(waits_cond, NULL);
     }
