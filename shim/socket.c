@@ -101,11 +101,11 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
                          : RESTART(self, true, poller_wait(self, fd, POLLIN, deadline, PARK_READ));
         if (ready < 0)
             return ready;
-        handoff_enter(self);
+        handoff_block_enter(self);
         r = c->msg ? CALL_RESTART(self, deadline == TIMER_NEVER, SYS_recvmsg, fd, c->msg, flags)
                    : CALL_RESTART(self, deadline == TIMER_NEVER, SYS_recvfrom, fd, c->buf, c->n,
                                   flags, NULL, NULL);
-        handoff_leave(self);
+        handoff_block_leave(self);
         return r;
     }
     for (;;) {
