@@ -239,10 +239,20 @@ static void arrived_direct(struct fiber *self, int sig, siginfo_t *info, ucontex
             return;
         }
     }
-    if (kick) {
+    /* Older ones of its number wait: it is the last of them, and the first is handled now. */
+    bool behind = !kick && !(state & FIBER_VFORK) &&
+                  load_relaxed(&self->pending) & SIGNAL_BIT(sig) &&
+                  !((FAULTS & SIGNAL_BIT(sig)) && info->si_code > 0);
+    struct note *last = behind ? note_make(info) : NULL;
+    if (last)
+        signal_keep(self, last);
+    if (kick || last) {
         if (!signal_take(self, SIGNAL_BIT(sig), &real))
             return; /* it was faster */
         info = &real;
+        /* Before the handler: it may not come back. */
+        if (load_relaxed(&self->pending))
+            signal_deliver_direct(self);
     }
     signal_handler *handler = signal_handler_of(sig, &flags);
     if (!handler)

@@ -90,15 +90,15 @@ static void take_kick(int sig)
             &info); /* for the process; one for us becomes one with what is raised now */
 }
 
-/* The kernel thread is the fiber's: its pending signals and its mask are too. */
-static void deliver_direct(struct fiber *self)
+/* The kernel thread is the fiber's, and has the mask. The notes stay where they are until a signal of their
+ * number arrives, a kick or another: it stands for the oldest of them (arrived_direct). If they were raised
+ * themselves, they would be behind what the kernel has queued for this thread while they waited. */
+void signal_deliver_direct(struct fiber *self)
 {
-    siginfo_t info;
-    long pid = sys_call(SYS_getpid), ktid = sys_call(SYS_gettid);
+    uint32_t ktid = (uint32_t)sys_call(SYS_gettid);
     atomic_fetch_and_explicit(&self->attention, ~ATTENTION_SIGNAL, memory_order_seq_cst);
-    /* No system call between the two: at its end another signal may run handlers here, out of turn. */
-    while (signal_take(self, ~0ull, &info))
-        sys_call(SYS_rt_tgsigqueueinfo, pid, ktid, info.si_signo, &info);
+    for (uint64_t rest = load_relaxed(&self->pending); rest; rest &= rest - 1)
+        signal_kick(ktid, __builtin_ctzll(rest) + 1);
 }
 
 /* Whether what was raised before is still to come. If it went away without coming, the program ignores it
@@ -148,7 +148,7 @@ bool signal_raise_next(struct fiber *self, uint64_t set)
 void signal_deliver(struct fiber *self)
 {
     if (load_relaxed(&self->flags) & FIBER_DIRECT)
-        deliver_direct(self);
+        signal_deliver_direct(self);
     else if (!self->temporary || !self->temporary->hold)
         while (signal_raise_next(self, ~self->sigmask))
             ;

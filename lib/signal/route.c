@@ -29,7 +29,7 @@ bool signal_is_kick(const siginfo_t *info)
     return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &kick_mark;
 }
 
-static void send_kick(uint32_t ktid, int sig)
+void signal_kick(uint32_t ktid, int sig)
 {
     siginfo_t kick;
     memset(&kick, 0, sizeof kick);
@@ -61,7 +61,7 @@ static void post(struct fiber *f, struct note *n)
         return;
     }
     if (load_relaxed(&f->flags) & FIBER_BOUND) {
-        send_kick(load_relaxed(&f->carrier)->ktid, sig); /* the kernel knows its mask */
+        signal_kick(load_relaxed(&f->carrier)->ktid, sig); /* the kernel knows its mask */
         return;
     }
     struct worker *w = *(struct worker *volatile *)&f->worker;
@@ -69,7 +69,7 @@ static void post(struct fiber *f, struct note *n)
         (!everyone_takes(f, bit) && !(*(volatile uint64_t *)&f->sigwait & bit)))
         return;
     if (worker_hold(w, f)) {
-        send_kick(w->ktid, sig);
+        signal_kick(w->ktid, sig);
         worker_let_go(w);
     }
 }

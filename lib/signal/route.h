@@ -38,6 +38,8 @@ bool signal_route(struct note *n);
 bool signal_taken(uint64_t bit);
 /* The main thread, if it is a thread of ours that takes the signal. */
 struct fiber *signal_main_takes(uint64_t bit);
+/* Makes the kernel thread look at its fiber's notes: the signal itself, marked. */
+void signal_kick(uint32_t ktid, int sig);
 /* Makes a signal that this kernel thread blocks pending for the process, as it was. */
 void signal_give_back(siginfo_t *info);
 
@@ -64,6 +66,8 @@ void signal_deliver(struct fiber *self);
 /* Raises what is next of the set. True: its handler has run. False: there is none, or it arrives when the
  * frame is gone that we are called from. */
 bool signal_raise_next(struct fiber *self, uint64_t set);
+/* The same for a fiber that has its kernel thread for itself: one kick for each number that is pending. */
+void signal_deliver_direct(struct fiber *self);
 /* What is raised becomes a note that waits again. Async-signal-safe. */
 void signal_again(struct fiber *self);
 /* Has come, or been taken from the kernel, while no handler may run. False: there is no room. */
