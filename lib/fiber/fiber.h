@@ -151,7 +151,7 @@ struct fiber {
     int alt_flags;
 
     /* Signals for this thread that no handler has seen yet: lib/signal. */
-    _Atomic(struct note *) raised; /* on itself, and not arrived yet: see deliver.c */
+    _Atomic(struct note *) raised; /* on itself, and not arrived yet: see raise.c */
     _Atomic(struct note *) notes;
     _Atomic uint64_t pending; /* numbers that notes has, or will have in a moment */
     uint64_t sigwait;         /* what it waits for in sigtimedwait */
