@@ -9,10 +9,13 @@
 #include "thread/thread.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include "arch/syscall.h"
 #include "base/log.h"
 #include "base/option.h"
@@ -109,6 +112,26 @@ static int look_for_stack(struct dl_phdr_info *info, size_t size, void *arg)
     return need->executable;
 }
 
+#define WIDE 4096
+
+/* While the process has one thread. Later, the kernel waits for an RCU grace period each time the table of
+ * descriptors becomes larger, whoever needs a descriptor waits with it, and the monitor takes each of them for
+ * blocked. A descriptor of our own: closing a copy of one of the program's would drop its record locks. */
+static void widen_descriptor_table(void)
+{
+    struct rlimit limit;
+    if (sys_call(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit))
+        return;
+    long fd = sys_call(SYS_eventfd2, 0, EFD_CLOEXEC);
+    if (fd < 0)
+        return;
+    long last = (long)(limit.rlim_cur < WIDE ? limit.rlim_cur : WIDE) - 1;
+    long far = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, last);
+    if (far >= 0)
+        sys_call(SYS_close, far);
+    sys_call(SYS_close, fd);
+}
+
 void runtime_activate(void)
 {
     const char *why = layout_problem && *layout_problem ? layout_problem
@@ -145,6 +168,8 @@ void runtime_activate(void)
      * first one stay kernel threads. */
     bool first = load_relaxed(&self->flags) & FIBER_MAIN;
     chaos_start();
+    if (first)
+        widen_descriptor_table();
     int err = options.debug_fail == FAIL_ACTIVATE ? -ENOMEM : choose_poller();
     if (!err && runtime_before_threads)
         runtime_before_threads();
