@@ -8,10 +8,10 @@
  *
  * Every WINDOW while something runs: if the workers waited for more than a tenth of the time, and
  * fibers run only briefly at a time (a service, not a computation, which would lose its share of the
- * CPUs), and what they did would have kept one worker less not much more than busy, one proc less may run. If the rest then waits for a quarter of the time, the others are too many
- * for us to make room for; if it never rests, the work is too much for it: its clients wait for us, not we
- * for them. In both cases all procs run again, and the experiment is not repeated for a while. When
- * the machine has idle CPU time again, one proc more may run. Without schedstat there is no limit.
+ * CPUs), one proc less may run. If the rest then waits for a quarter of the time, the others are too many
+ * for us to make room for: all procs run again, and the experiment is not repeated for a while. When
+ * the machine has idle CPU time again, one proc more may run. That those which are left never rest is no
+ * reason: with one CPU for the clients and one for us, both are full. Without schedstat there is no limit.
  *
  * Only the monitor calls this, on its own stack. Invariant: 1 <= proc_limit <= proc_cap. The limit is
  * advice for waking workers; a running worker is never stopped, it goes to sleep when it has nothing
@@ -24,7 +24,6 @@
 #define WINDOW       (20 * NSEC_PER_MSEC)
 #define SETTLE       (200 * NSEC_PER_MSEC) /* until requests in flight have moved to other rings */
 #define HOT_WINDOWS  10 /* one after the other: a passing disturbance is no verdict */
-#define FULL_WINDOWS 5
 #define SUCCESS      NSEC_PER_SEC
 #define GROW_WINDOW  (200 * NSEC_PER_MSEC)
 #define BACK_OFF_MIN (500 * NSEC_PER_MSEC)
@@ -40,8 +39,7 @@
 static struct {
     uint64_t since, cpu, delay, switches;
     uint64_t grow_since, idle_ticks;
-    uint32_t hot;  /* windows in a row in which the workers waited long */
-    uint32_t full; /* in which those that may run did nothing else */
+    uint32_t hot; /* windows in a row in which the workers waited long */
     uint64_t no_shrink_until, back_off, shrunk_at;
 } share;
 
@@ -141,21 +139,18 @@ void share_look(uint64_t now)
     uint32_t limit = load_relaxed(&sched.proc_limit);
     bool brief = count && ran / count < BRIEF;
     bool contended = waited * 10 > wall;
-    bool fits = ran * 100 < wall * (limit - 1) * 115;
     share.hot = waited * 4 > wall ? share.hot + 1 : 0;
-    share.full = (ran + waited) * 100 > wall * limit * 95 ? share.full + 1 : 0;
-    bool no_help = (share.hot >= HOT_WINDOWS || share.full >= FULL_WINDOWS) &&
-                   now - share.shrunk_at > SETTLE;
+    bool no_help = share.hot >= HOT_WINDOWS && now - share.shrunk_at > SETTLE;
     if (limit < cap && now - share.shrunk_at > SUCCESS)
         share.back_off = BACK_OFF_MIN;
     store_relaxed(&sched.brief, brief);
     weigh(ran, count);
     if (limit < cap && (!brief || no_help)) {
-        /* Fewer procs did not help, or are too few, or it is a computation now. */
+        /* Fewer procs did not help, or it is a computation now. */
         store_relaxed(&sched.proc_limit, cap);
         share.no_shrink_until = now + share.back_off;
         share.back_off = share.back_off < BACK_OFF_MAX / 2 ? share.back_off * 2 : BACK_OFF_MAX;
-    } else if (limit > 1 && brief && contended && fits && now > share.no_shrink_until) {
+    } else if (limit > 1 && brief && contended && now > share.no_shrink_until) {
         store_relaxed(&sched.proc_limit, limit - 1);
         share.shrunk_at = share.grow_since = now;
         share.idle_ticks = machine_idle();
