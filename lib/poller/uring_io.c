@@ -170,6 +170,18 @@ long uring_futex_wait(struct fiber *self, const struct futex_wait *what, enum pa
     return q.result;
 }
 
+/* A worker that goes to sleep submits in the same system call, and says so when that returns. */
+static void wake_sleepers(void)
+{
+    for (struct worker *w = load_acquire(&sched.workers); w; w = w->all) {
+        struct ring *r = w->ring;
+        if (r && *(volatile uint32_t *)&r->nprepared && !(load_relaxed(&w->wake) & WAKE_MAIL)) {
+            atomic_fetch_or_explicit(&w->wake, WAKE_MAIL, memory_order_release);
+            uring_wake(w);
+        }
+    }
+}
+
 void uring_closing(struct fiber *self, int fd)
 {
     struct fd_info *info = fd_info(fd);
@@ -182,6 +194,7 @@ void uring_closing(struct fiber *self, int fd)
         /* Not ours to submit: the worker does within a pass, or its rescue. */
         struct timespec ts = { 0, 50000 };
         while (load_acquire(&info->unsubmitted)) {
+            wake_sleepers();
             monitor_wake();
             sys_call(SYS_nanosleep, &ts, NULL);
         }
@@ -190,6 +203,8 @@ void uring_closing(struct fiber *self, int fd)
     uring_submit(w->ring, 0, 0, NULL, 0);
     runtime_leave(self);
     /* Somebody else's ring: its worker submits within a scheduler pass, or is rescued. */
-    while (load_acquire(&info->unsubmitted))
+    while (load_acquire(&info->unsubmitted)) {
+        wake_sleepers();
         fiber_yield(self);
+    }
 }
