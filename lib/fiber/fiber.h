@@ -111,15 +111,15 @@ struct fiber {
     uint8_t park_reason;
     uint8_t handled; /* HANDLED_ bits (lib/signal): since its last park began */
     uint8_t yield_count;
-    uint8_t served;             /* receives that did not have to wait: sched.h, fiber_served */
-    bool no_cancel;             /* in a call of libc's own that is no cancellation point */
-    bool frame_open;            /* the kernel still blocks what a signal frame blocks: deliver.c */
-    bool disturbed;             /* a signal came, for whomever: since it was cleared before a call */
-    bool c11 : 1;               /* made by thrd_create: ends with an int */
-    bool apart : 1;             /* bound: what it creates takes after its kernel thread */
-    bool detached;              /* lib/thread; this and the next two: under lock */
-    bool ended;                 /* lib/thread */
-    bool exiting;               /* lib/thread */
+    uint8_t served;  /* receives that did not have to wait: sched.h, fiber_served */
+    bool no_cancel;  /* in a call of libc's own that is no cancellation point */
+    bool frame_open; /* the kernel still blocks what a signal frame blocks: deliver.c */
+    bool disturbed;  /* a signal came, for whomever: since it was cleared before a call */
+    bool c11 : 1;    /* made by thrd_create: ends with an int */
+    bool apart : 1;  /* bound: what it creates takes after its kernel thread */
+    bool detached;   /* lib/thread; this and the next two: under lock */
+    bool ended;      /* lib/thread */
+    bool exiting;    /* lib/thread */
     _Atomic uint16_t nopreempt; /* depth of raddle_nopreempt_begin */
     uint32_t preempt_tick;      /* of the proc, when ATTENTION_PREEMPT was set */
 
@@ -158,7 +158,7 @@ struct fiber {
     uint64_t outer_mask;      /* with ATTENTION_HANDLER: the mask after the outermost handler */
     /* sigmask is that of a sigsuspend(2) or ppoll(2) under way; NULL: it is the fiber's own (lib/signal) */
     struct temporary *temporary;
-    uintptr_t handler_sp;     /* frame of the innermost running signal handler, 0: none */
+    uintptr_t handler_sp; /* frame of the innermost running signal handler, 0: none */
 
     struct stack stack;
     size_t stack_size;    /* as asked for; 0: the default */

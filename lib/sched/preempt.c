@@ -122,8 +122,7 @@ void preempt_later(struct fiber *self, struct worker *w)
 /* Sections that no register tells of. */
 static bool in_section(struct fiber *self)
 {
-    return load_relaxed(&self->nopreempt) || self->temporary ||
-           load_relaxed(&self->in_syscall);
+    return load_relaxed(&self->nopreempt) || self->temporary || load_relaxed(&self->in_syscall);
 }
 
 static bool may_stop(struct fiber *self, const ucontext_t *uc)
