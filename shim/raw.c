@@ -1,7 +1,8 @@
 /* syscall(2): system calls by their number, for which there may be a function of ours.
  *
  * Those that wait on descriptors or for time are answered as the functions are, so that the fiber parks; the
- * others block the kernel thread, whose proc is passed on. syscall(2) is no cancellation point. A call that
+ * others block the kernel thread, whose proc is passed on. syscall(2) is no cancellation point, but the
+ * asynchronous type ends any wait. A call that
  * a signal ended which was not for this fiber is made again (call_disturbed): the kernel restarts calls by
  * the flags of the handler, which was not the fiber's. Signals, futexes and what names a thread were looked
  * at before (variadic.c).
@@ -105,20 +106,17 @@ static long by_table(struct fiber *self, long nr, const long a[6])
         return -ENOSYS;
     struct deep_call c = { .nr = nr };
     memcpy(c.arg, a, sizeof c.arg);
-    bool outer = self->no_cancel;
-    self->no_cancel = true;
+    bool outer = cancel_inner_begin(self);
     long r = deep_bodies[nr](&c);
-    self->no_cancel = outer;
+    cancel_inner_end(self, outer);
     return r;
 }
 
 long raw_call(struct fiber *self, long nr, const long a[6])
 {
-    bool outer = self->no_cancel;
     long r;
-    self->no_cancel = true;
-    bool done = by_function(nr, a, &r);
-    self->no_cancel = outer;
+    bool outer = cancel_inner_begin(self), done = by_function(nr, a, &r);
+    cancel_inner_end(self, outer);
     if (done)
         return r;
     r = by_table(self, nr, a);

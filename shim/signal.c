@@ -438,17 +438,15 @@ long signal_wait_call(struct fiber *self, const void *set, siginfo_t *info,
                       const struct timespec *timeout)
 {
     siginfo_t own;
-    bool outer = self->no_cancel;
-    self->no_cancel = true;
+    bool outer = cancel_inner_begin(self);
     long r = wait_for(self, set, info ? info : &own, timeout);
-    self->no_cancel = outer;
+    cancel_inner_end(self, outer);
     return r;
 }
 
 void signal_suspend_call(struct fiber *self, const void *mask)
 {
-    bool outer = self->no_cancel;
-    self->no_cancel = true;
+    bool outer = cancel_inner_begin(self);
     suspend(self, mask_of(mask));
-    self->no_cancel = outer;
+    cancel_inner_end(self, outer);
 }
