@@ -39,10 +39,13 @@ void temporary_begin(struct fiber *self, uint64_t mask, struct temporary *t)
     self->temporary = t;
     fence_compiler(); /* against signal handlers: held first */
     self->sigmask = t->during;
-    everyone_unblocked(t->during);
     if (t->before & ~t->during)
         sys_call(SYS_rt_sigpending, &pending, 8);
     t->kernel = pending & ~t->during;
+    /* Taken before idle workers may: a signal on its way from one is nowhere to be seen, and the call may not wait. */
+    if (t->kernel)
+        kernel_mask(self, t->during);
+    everyone_unblocked(t->during);
 }
 
 /* Whether there is something to deliver. What comes after this ends the next park. */
@@ -118,6 +121,8 @@ void temporary_end(struct fiber *self, struct temporary *t)
         /* A handler that ran on top of another frame of ours has left that one's mask to the kernel. */
         if (!(load_relaxed(&self->flags) & FIBER_DIRECT) && self->sigmask != self->worker->sigmask)
             worker_take_signals(self);
+        if (t->before & ~t->during)
+            everyone_blocked(); /* idle workers may still have the call's mask, and would take the next one */
         return;
     }
     uint64_t closed = t->before & ~t->during;
