@@ -40,8 +40,8 @@ EXPORT long syscall(long nr, ...)
             return set_errno(r);
         self = fiber_here(); /* it may be bound now */
     }
-    if (!self)
-        return set_errno(arch_syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
+    if (!self) /* libc's, in whose text its asynchronous cancellation may find the thread */
+        return REAL(syscall)(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
     if (nr == SYS_sched_yield) {
         fiber_yield(self);
         return 0;
