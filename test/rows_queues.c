@@ -15,6 +15,17 @@ static pid_t child;
 static mqd_t silent_mq, stuffed_mq;
 static char text[64];
 
+/* One that no other process has, which may be another one of these. */
+static mqd_t own_queue(const char *what, struct mq_attr *attr)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "/rows-%s-%d", what, (int)getpid());
+    mqd_t queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, attr);
+    mq_unlink(name);
+    return queue;
+}
+
 void prepare_queues(void)
 {
     child = (pid_t)SYS(fork());
@@ -25,10 +36,8 @@ void prepare_queues(void)
         }
     }
     struct mq_attr attr = { .mq_maxmsg = 1, .mq_msgsize = sizeof text };
-    silent_mq = mq_open("/rows-silent", O_RDWR | O_CREAT, 0600, &attr);
-    mq_unlink("/rows-silent");
-    stuffed_mq = mq_open("/rows-stuffed", O_RDWR | O_CREAT, 0600, &attr);
-    mq_unlink("/rows-stuffed");
+    silent_mq = own_queue("silent", &attr);
+    stuffed_mq = own_queue("stuffed", &attr);
     if (stuffed_mq >= 0) {
         SYS(mq_send(stuffed_mq, text, sizeof text, 1));
     }
