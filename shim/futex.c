@@ -136,14 +136,16 @@ static long wait_several(const struct futex_waitv *v, uint32_t n, uint32_t flags
             waitq_kernel_begin((const void *)(uintptr_t)v[i].uaddr);
     struct futex_wait what = { .addr = v, .n = n };
     long r;
+    bool cancelled;
     do {
         r = kernel_futex_wait(self, &what, deadline, PARK_FUTEX);
-        if (r == -EINTR)
-            sched_wait_interrupted(self);
-    } while (r == -EINTR && restart_wait(self, true));
+        cancelled = r == -EINTR && sched_cancel_ops.anywhere(self);
+    } while (r == -EINTR && !cancelled && restart_wait(self, true));
     for (uint32_t i = 0; i < n; i++)
         if (v[i].flags & FUTEX_PRIVATE_FLAG)
             waitq_kernel_end((const void *)(uintptr_t)v[i].uaddr);
+    if (unlikely(cancelled))
+        cancel_point(self);
     return r;
 }
 

@@ -21,6 +21,7 @@ enum {
     PAUSE,
     FUTEX,
     FUTEX_SHARED,
+    FUTEX_SEVERAL,
     READ,
     READV,
     RECVFROM,
@@ -53,6 +54,8 @@ static void wait_in(int which)
     struct epoll_event event;
     fd_set set;
     uint64_t none = 0, some = 1ULL << (SIGUSR1 - 1);
+    struct futex_waitv several = { .uaddr = (uintptr_t)&word,
+                                   .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG };
     struct {
         long type;
         char text[4];
@@ -69,6 +72,9 @@ static void wait_in(int which)
         break;
     case FUTEX_SHARED:
         syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL);
+        break;
+    case FUTEX_SEVERAL:
+        syscall(SYS_futex_waitv, &several, 1, 0, NULL, CLOCK_MONOTONIC);
         break;
     case READ:
         syscall(SYS_read, pipes[0], &byte, 1);
@@ -120,6 +126,9 @@ static void *asynchronous(void *argument)
     OK(pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL));
     sem_post(&ready);
     wait_in(*(int *)argument);
+    if (errno == ENOSYS) { /* an older kernel */
+        pause();
+    }
     return NULL;
 }
 
