@@ -2,26 +2,56 @@
  * handler of the calling thread's may (call_disturbed). Called on the program's stacks. */
 #include "shim/calls.h"
 
-EXPORT int aio_suspend(const struct aiocb *const list[], int n, const struct timespec *timeout)
+/* Waits once; whether a signal ended that, and in any case the call's result. */
+typedef bool suspend_once(const void *list, int n, const struct timespec *timeout, int *result);
+
+static int suspend(struct fiber *self, suspend_once *once, const void *list, int n,
+                   const struct timespec *timeout)
 {
-    struct fiber *self = fiber_here();
-    if (!self)
-        return REAL(aio_suspend)(list, n, timeout);
-    add_relaxed(&call_passed[CALL_aio_suspend], 1);
     const struct timespec *whole = timeout;
     uint64_t start = timer_now();
     struct timespec left;
     int r;
-    for (handoff_block_enter(self);;) {
+    handoff_block_enter(self);
+    for (;;) {
         call_begins(self);
-        r = REAL(aio_suspend)(list, n, timeout);
-        if (r == 0 || errno != EINTR || !call_disturbed(self, !whole))
+        if (!once(list, n, timeout, &r) || !call_disturbed(self, !whole))
             break;
         if (whole)
             timeout = timeout_left(whole, start, &left);
     }
     handoff_block_leave(self);
     return r;
+}
+
+static bool aio_once(const void *list, int n, const struct timespec *timeout, int *result)
+{
+    *result = REAL(aio_suspend)(list, n, timeout);
+    return *result != 0 && errno == EINTR;
+}
+
+EXPORT int aio_suspend(const struct aiocb *const list[], int n, const struct timespec *timeout)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(aio_suspend)(list, n, timeout);
+    add_relaxed(&call_passed[CALL_aio_suspend], 1);
+    return suspend(self, aio_once, list, n, timeout);
+}
+
+static bool gai_once(const void *list, int n, const struct timespec *timeout, int *result)
+{
+    *result = REAL(gai_suspend)(list, n, timeout);
+    return *result == EAI_INTR;
+}
+
+EXPORT int gai_suspend(const struct gaicb *const list[], int n, const struct timespec *timeout)
+{
+    struct fiber *self = fiber_here();
+    if (!self)
+        return REAL(gai_suspend)(list, n, timeout);
+    add_relaxed(&call_passed[CALL_gai_suspend], 1);
+    return suspend(self, gai_once, list, n, timeout);
 }
 
 /* What is left of LIO_WAIT when the wait was disturbed: the requests are under way. */
@@ -53,28 +83,6 @@ EXPORT int lio_listio(int mode, struct aiocb *const list[], int n, struct sigeve
     int r = REAL(lio_listio)(mode, list, n, event);
     if (r < 0 && errno == EINTR && mode == LIO_WAIT && call_disturbed(self, true))
         r = wait_for_all(self, list, n);
-    handoff_block_leave(self);
-    return r;
-}
-
-EXPORT int gai_suspend(const struct gaicb *const list[], int n, const struct timespec *timeout)
-{
-    struct fiber *self = fiber_here();
-    if (!self)
-        return REAL(gai_suspend)(list, n, timeout);
-    add_relaxed(&call_passed[CALL_gai_suspend], 1);
-    const struct timespec *whole = timeout;
-    uint64_t start = timer_now();
-    struct timespec left;
-    int r;
-    for (handoff_block_enter(self);;) {
-        call_begins(self);
-        r = REAL(gai_suspend)(list, n, timeout);
-        if (r != EAI_INTR || !call_disturbed(self, !whole))
-            break;
-        if (whole)
-            timeout = timeout_left(whole, start, &left);
-    }
     handoff_block_leave(self);
     return r;
 }

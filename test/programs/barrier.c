@@ -52,12 +52,7 @@ int main(void)
     OK(pthread_barrier_destroy(&barrier));
 
     OK(pthread_barrier_init(&barrier, NULL, THREADS));
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     CHECK_EQ(arrived, THREADS * ROUNDS);
     CHECK_EQ(serial, ROUNDS);
     OK(pthread_barrier_destroy(&barrier));

@@ -101,6 +101,21 @@ static inline void *finish(pthread_t thread)
     return value;
 }
 
+/* As many threads as that, the number of each its argument, from their start to their end. */
+static inline void run_threads(long count, void *(*body)(void *))
+{
+    pthread_t *threads = (pthread_t *)calloc((size_t)count, sizeof *threads);
+
+    CHECK(threads != NULL);
+    for (long i = 0; i < count; i++) {
+        threads[i] = start(body, (void *)i);
+    }
+    for (long i = 0; i < count; i++) {
+        finish(threads[i]);
+    }
+    free(threads);
+}
+
 static inline void nap(long milliseconds)
 {
     struct timespec t = { milliseconds / 1000, milliseconds % 1000 * 1000000 };

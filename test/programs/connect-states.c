@@ -98,10 +98,7 @@ int main(void)
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     SYS(bind(listener, (struct sockaddr *)&at, sizeof at));
     SYS(getsockname(listener, (struct sockaddr *)&at, &len));
-    for (int i = 0; i < THREADS; i++)
-        threads[i] = start(refused, NULL);
-    for (int i = 0; i < THREADS; i++)
-        finish(threads[i]);
+    run_threads(THREADS, refused);
     SYS(listen(listener, 128));
     for (int i = 0; i < THREADS; i++)
         threads[i] = start(i % 2 ? blocking : progress, NULL);

@@ -89,17 +89,13 @@ static void *reader(void *argument)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
     char path[64];
 
     watchdog();
     CHECK(mkdtemp(dir));
     for (int i = 0; i < THREADS; i++)
         make(i);
-    for (int i = 0; i < THREADS; i++)
-        threads[i] = start(reader, (void *)(long)i);
-    for (int i = 0; i < THREADS; i++)
-        finish(threads[i]);
+    run_threads(THREADS, reader);
     for (int i = 0; i < THREADS; i++) {
         name_of(i, path);
         unlink(path);

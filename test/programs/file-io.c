@@ -15,7 +15,7 @@ static void *volatile nowhere = (void *)16;
 
 static void *body(void *argument)
 {
-    int me = *(int *)argument;
+    int me = (int)(long)argument;
     unsigned char out[BLOCK], in[BLOCK];
     off_t at = (off_t)me * BLOCK;
 
@@ -47,8 +47,6 @@ int main(void)
 {
     char names[2][32] = { "/tmp/check-XXXXXX", "/tmp/check-XXXXXX" };
     unsigned char block[BLOCK];
-    pthread_t threads[THREADS];
-    int numbers[THREADS];
     int seen[256] = { 0 };
     struct stat st;
 
@@ -59,13 +57,7 @@ int main(void)
     appended = SYS(open(names[1], O_RDWR | O_APPEND | O_CLOEXEC));
     SYS(unlink(names[0]));
     SYS(unlink(names[1]));
-    for (int i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        threads[i] = start(body, &numbers[i]);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     /* Positioned calls left the position alone. */
     CHECK_EQ(lseek(shared, 0, SEEK_CUR), 0);
     SYS(fstat(shared, &st));

@@ -11,7 +11,7 @@ enum { THREADS = 20, ROUNDS = 100 };
 
 static void *body(void *argument)
 {
-    int number = *(int *)argument;
+    int number = (int)(long)argument;
 
     for (int i = 0; i < ROUNDS; i++) {
         feclearexcept(FE_ALL_EXCEPT);
@@ -32,16 +32,7 @@ static void *body(void *argument)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-    int numbers[THREADS];
-
     watchdog();
-    for (int i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        threads[i] = start(body, &numbers[i]);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     return 0;
 }

@@ -4,31 +4,17 @@
  */
 #include "check.h"
 
+#include "signals.h"
 #include "sleepers.h"
 
-#include <signal.h>
 #include <sys/time.h>
 
 static unsigned word;
-static int private, handled, done;
-
-static void handler(int sig)
-{
-    (void)sig;
-    handled++;
-}
+static int private, done;
 
 static long wait_for_it(struct timespec *t)
 {
     return syscall(SYS_futex, &word, FUTEX_WAIT | private, 0, t, NULL, 0);
-}
-
-static void install(int flags)
-{
-    struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
-
-    SYS(sigaction(SIGUSR1, &action, NULL));
-    SYS(sigaction(SIGALRM, &action, NULL));
 }
 
 static void *waits(void *argument)
@@ -51,7 +37,7 @@ static void signal_it(struct timespec *t, int ends)
     if (ends) {
         finish(thread);
     } else {
-        while (!__atomic_load_n(&handled, __ATOMIC_SEQ_CST)) {
+        while (!handled) {
             nap(1);
         }
         nap(30);
@@ -76,14 +62,16 @@ int main(void)
     for (int i = 0; i < 2; i++) {
         private = i ? FUTEX_PRIVATE_FLAG : 0;
         /* Before there is another thread, only in the first round. */
-        install(0);
+        install_counter(SIGUSR1, 0);
+        install_counter(SIGALRM, 0);
         /* Again and again: the first may come before the wait. */
         struct itimerval soon = { { 0, 20000 }, { 0, 20000 } };
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
         FAILS(wait_for_it(NULL), EINTR);
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
         FAILS(wait_for_it(&t), EINTR);
-        install(SA_RESTART);
+        install_counter(SIGUSR1, SA_RESTART);
+        install_counter(SIGALRM, SA_RESTART);
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
         FAILS(wait_for_it(&t), EINTR);
         soon = (struct itimerval){ 0 };
@@ -94,8 +82,7 @@ int main(void)
 
         signal_it(&t, 1);
         signal_it(NULL, 0);
-        struct sigaction action = { .sa_handler = handler };
-        SYS(sigaction(SIGUSR1, &action, NULL));
+        install_counter(SIGUSR1, 0);
         signal_it(&t, 1);
         handled = 0;
         pthread_t thread = start(waits_interrupted, NULL);

@@ -51,15 +51,8 @@ static void *body(void *argument)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-
     watchdog();
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     CHECK_EQ(a, THREADS * ROUNDS);
     return 0;
 }

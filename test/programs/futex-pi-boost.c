@@ -4,9 +4,9 @@
  */
 #include "check.h"
 
-#include <fcntl.h>
+#include "priority.h"
+
 #include <linux/futex.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -28,77 +28,12 @@ static void unlock(void)
     }
 }
 
-/* What the scheduler goes by, as /proc shows it: -1 - priority for real-time threads. */
-static int effective(void)
-{
-    char text[512];
-    int fd = SYS(open("/proc/thread-self/stat", O_RDONLY));
-    long n = SYS(read(fd, text, sizeof text - 1));
-
-    SYS(close(fd));
-    text[n] = 0;
-    char *field = strrchr(text, ')') + 1; /* the second ends here, the 18th is meant */
-    for (int i = 3; i <= 18; i++) {
-        field = strchr(field, ' ') + 1;
-    }
-    return -1 - atoi(field);
-}
-
-static void *waits(void *argument)
-{
-    struct sched_param param = { .sched_priority = (int)(long)argument };
-
-    OK(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param));
-    lock();
-    unlock();
-    return NULL;
-}
-
-static void until(int priority)
-{
-    int seen = effective();
-
-    for (int i = 0; i < 5000 && seen != priority; i++) {
-        nap(1);
-        seen = effective();
-    }
-    CHECK_EQ(seen, priority);
-}
-
-/* This one may be of any kind; it gets what it has not. */
-static void *holds(void *argument)
-{
-    struct sched_param param = { .sched_priority = 3 };
-    pthread_t a, b;
-
-    if (argument) {
-        OK(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param));
-    }
-    lock();
-    int own = effective();
-    a = start(waits, (void *)7L);
-    until(7);
-    b = start(waits, (void *)12L);
-    until(12);
-    unlock();
-    CHECK_EQ(effective(), own);
-    finish(a);
-    finish(b);
-    return NULL;
-}
-
 int main(void)
 {
-    struct sched_param param = { .sched_priority = 1 };
-
     watchdog();
-    if (pthread_setschedparam(pthread_self(), SCHED_FIFO, &param)) {
+    if (!real_time_allowed()) {
         SKIP("no real-time policy here");
     }
-    param.sched_priority = 0;
-    OK(pthread_setschedparam(pthread_self(), SCHED_OTHER, &param));
-    finish(start(holds, NULL));
-    finish(start(holds, &word));
-    holds(NULL);
+    check_lending(lock, unlock);
     return 0;
 }

@@ -50,13 +50,8 @@ static void *body(void *unused)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-
     watchdog();
     body(NULL);
-    for (int i = 0; i < THREADS; i++)
-        threads[i] = start(body, NULL);
-    for (int i = 0; i < THREADS; i++)
-        finish(threads[i]);
+    run_threads(THREADS, body);
     return 0;
 }

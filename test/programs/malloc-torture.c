@@ -24,7 +24,7 @@ static void check(struct block *block)
 
 static void *body(void *argument)
 {
-    unsigned random = (unsigned)*(int *)argument * 12345 + 7;
+    unsigned random = (unsigned)(int)(long)argument * 12345 + 7;
 
     for (int i = 0; i < ROUNDS; i++) {
         random = random * 1103515245 + 12345;
@@ -66,17 +66,8 @@ static void *body(void *argument)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-    int numbers[THREADS];
-
     watchdog();
-    for (int i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        threads[i] = start(body, &numbers[i]);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     for (int i = 0; i < SLOTS; i++) {
         if (slots[i]) {
             check(slots[i]);

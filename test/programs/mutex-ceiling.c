@@ -29,7 +29,6 @@ static void *counts(void *argument)
 
 int main(void)
 {
-    pthread_t threads[6];
     pthread_mutexattr_t attr;
     int value, low = sched_get_priority_min(SCHED_FIFO), high = sched_get_priority_max(SCHED_FIFO);
 
@@ -42,12 +41,7 @@ int main(void)
     OK(pthread_mutex_init(&inherited, &attr));
     CHECK_EQ(pthread_mutex_getprioceiling(&inherited, &value), EINVAL);
     CHECK_EQ(pthread_mutex_setprioceiling(&inherited, low, &value), EINVAL);
-    for (int i = 0; i < 6; i++) {
-        threads[i] = start(counts, NULL);
-    }
-    for (int i = 0; i < 6; i++) {
-        finish(threads[i]);
-    }
+    run_threads(6, counts);
     CHECK_EQ(count, 12000);
     OK(pthread_mutex_destroy(&inherited));
 

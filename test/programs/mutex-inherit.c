@@ -112,12 +112,7 @@ int main(int argc, char **argv)
         holds(NULL); /* the first thread that it makes */
         return 0;
     }
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = start(adds, NULL);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, adds);
     for (int k = 0; k < 4; k++) {
         CHECK_EQ(count[k], (long)THREADS * ROUNDS / 4);
     }

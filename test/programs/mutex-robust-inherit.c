@@ -5,8 +5,8 @@
  */
 #include "check.h"
 
-#include <fcntl.h>
-#include <sched.h>
+#include "priority.h"
+
 #include <stdatomic.h>
 
 enum { THREADS = 6 };
@@ -99,24 +99,9 @@ static void *waits_cond(void *argument)
     return argument;
 }
 
-static int effective(void)
-{
-    char text[512];
-    int fd = SYS(open("/proc/thread-self/stat", O_RDONLY));
-    long n = SYS(read(fd, text, sizeof text - 1));
-    SYS(close(fd));
-    text[n] = 0;
-    char *field = strrchr(text, ')') + 1;
-    for (int i = 3; i <= 18; i++) {
-        field = strchr(field, ' ') + 1;
-    }
-    return -1 - atoi(field);
-}
-
 static void *urgent(void *argument)
 {
-    struct sched_param param = { .sched_priority = 9 };
-    OK(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param));
+    OK(try_real_time(9));
     CHECK_EQ(pthread_mutex_lock(&mutex), 0);
     OK(pthread_mutex_unlock(&mutex));
     return argument;
@@ -125,14 +110,11 @@ static void *urgent(void *argument)
 static void *is_lent(void *argument)
 {
     OK(pthread_mutex_lock(&mutex));
-    int own = effective();
+    int own = priority_now();
     pthread_t thread = start(urgent, NULL);
-    for (int i = 0; i < 5000 && effective() != 9; i++) {
-        nap(1);
-    }
-    CHECK_EQ(effective(), 9);
+    await_priority(9);
     OK(pthread_mutex_unlock(&mutex));
-    CHECK_EQ(effective(), own);
+    CHECK_EQ(priority_now(), own);
     finish(thread);
     return argument;
 }

@@ -105,15 +105,8 @@ static void *body(void *argument)
 
 int main(void)
 {
-    pthread_t threads[4];
-
     watchdog();
     body(NULL);
-    for (int i = 0; i < 4; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < 4; i++) {
-        finish(threads[i]);
-    }
+    run_threads(4, body);
     return 0;
 }

@@ -66,12 +66,7 @@ int main(void)
     pthread_t threads[THREADS];
 
     watchdog();
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     CHECK_EQ(runs, 1);
 
     SYS(sem_init(&started, 0, 0));

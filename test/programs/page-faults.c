@@ -26,7 +26,7 @@ static void handler(int signal, siginfo_t *info, void *context)
 
 static void *body(void *argument)
 {
-    int me = *(int *)argument;
+    int me = (int)(long)argument;
 
     for (int round = 0; round < ROUNDS; round++) {
         area = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -54,17 +54,9 @@ static void *body(void *argument)
 int main(void)
 {
     struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO };
-    pthread_t threads[THREADS];
-    int numbers[THREADS];
 
     watchdog();
     SYS(sigaction(SIGSEGV, &action, NULL));
-    for (int i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        threads[i] = start(body, &numbers[i]);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     return 0;
 }

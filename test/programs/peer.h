@@ -60,4 +60,42 @@ static inline void tell(int *word, int value)
     __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
 }
 
+/* A lock of two processes: all their threads work at once, then each process holds the lock while a thread
+ * of the other one knocks in vain. */
+struct contest {
+    int done, held, tried; /* shared */
+};
+
+static inline void contest_work(struct contest *c, int threads, void *(*work)(void *))
+{
+    run_threads(threads, work);
+    __atomic_add_fetch(&c->done, 1, __ATOMIC_SEQ_CST);
+    await(&c->done, 2);
+}
+
+/* The peer's part. */
+static inline void contest_second(struct contest *c, void (*hold)(void), void (*release)(void),
+                                  void *(*knock)(void *))
+{
+    hold();
+    tell(&c->held, 1);
+    await(&c->tried, 1);
+    release();
+    await(&c->held, 2);
+    finish(start(knock, NULL));
+}
+
+/* The first process's; the peer has ended after it. */
+static inline void contest_first(struct contest *c, pid_t child, void (*hold)(void),
+                                 void (*release)(void), void *(*knock)(void *))
+{
+    await(&c->held, 1);
+    finish(start(knock, NULL));
+    tell(&c->tried, 1);
+    hold();
+    tell(&c->held, 2);
+    CHECK_EQ(reap(child), 0);
+    release();
+}
+
 #endif

@@ -83,15 +83,8 @@ static void *body(void *argument)
 
 int main(void)
 {
-    pthread_t threads[8];
-
     watchdog();
     body(NULL);
-    for (int i = 0; i < 8; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < 8; i++) {
-        finish(threads[i]);
-    }
+    run_threads(8, body);
     return 0;
 }

@@ -121,11 +121,7 @@ int main(void)
     watchdog();
     struct sigaction a = { .sa_handler = handler, .sa_flags = SA_ONSTACK };
     SYS(sigaction(SIGUSR1, &a, NULL));
-    pthread_t threads[THREADS];
-    for (long i = 0; i < THREADS; i++)
-        threads[i] = start(body, (void *)i);
-    for (int i = 0; i < THREADS; i++)
-        finish(threads[i]);
+    run_threads(THREADS, body);
     puts("nothing got mixed up");
     return 0;
 }

@@ -41,23 +41,14 @@ __attribute__((noinline)) static long descend(int me, int depth)
 
 static void *body(void *argument)
 {
-    CHECK_EQ(descend(*(int *)argument, 1), (long)DEPTH * (DEPTH + 1) / 2);
+    CHECK_EQ(descend((int)(long)argument, 1), (long)DEPTH * (DEPTH + 1) / 2);
     return NULL;
 }
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-    int numbers[THREADS];
-
     watchdog();
     SYS(sem_init(&sem, 0, 3));
-    for (int i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        threads[i] = start(body, &numbers[i]);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     return 0;
 }

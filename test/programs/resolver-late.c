@@ -97,7 +97,7 @@ static void *resolve(void *argument)
 
 int main(int argc, char **argv)
 {
-    pthread_t threads[MOST], server_thread;
+    pthread_t server_thread;
     socklen_t len = sizeof(server);
 
     watchdog();
@@ -112,12 +112,7 @@ int main(int argc, char **argv)
     SYS(bind(sock, (struct sockaddr *)&server, sizeof(server)));
     SYS(getsockname(sock, (struct sockaddr *)&server, &len));
     server_thread = start(serve, NULL);
-    for (long i = 0; i < all; i++) {
-        threads[i] = start(resolve, (void *)i);
-    }
-    for (int i = 0; i < all; i++) {
-        finish(threads[i]);
-    }
+    run_threads(all, resolve);
     finish(server_thread);
     return 0;
 }

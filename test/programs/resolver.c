@@ -13,7 +13,7 @@ enum { THREADS = 50, ROUNDS = 10 };
 
 static void *body(void *argument)
 {
-    int me = *(int *)argument;
+    int me = (int)(long)argument;
     struct addrinfo numeric = { .ai_family = AF_INET,
                                 .ai_socktype = SOCK_STREAM,
                                 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
@@ -64,19 +64,10 @@ static int hosts_file_has_localhost(void)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-    int numbers[THREADS];
-
     watchdog();
     if (!hosts_file_has_localhost()) {
         SKIP("/etc/hosts does not know localhost");
     }
-    for (int i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        threads[i] = start(body, &numbers[i]);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     return 0;
 }

@@ -72,12 +72,7 @@ int main(void)
 
     watchdog();
     OK(pthread_barrier_init(&together, NULL, READERS));
-    for (int i = 0; i < READERS; i++) {
-        threads[i] = start(reads_together, NULL);
-    }
-    for (int i = 0; i < READERS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(READERS, reads_together);
     for (int i = 0; i < READERS + WRITERS; i++) {
         threads[i] = start(i % 5 == 4 ? writer : reader, NULL);
     }

@@ -86,16 +86,10 @@ static void *body(void *argument)
 
 int main(void)
 {
-    pthread_t threads[8];
     sigset_t blocked, empty;
 
     watchdog();
-    for (int i = 0; i < 8; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < 8; i++) {
-        finish(threads[i]);
-    }
+    run_threads(8, body);
     /* A number that nobody else can take in the meantime. */
     fd_set closed;
     int ends[2];

@@ -67,12 +67,7 @@ int main(void)
     SYS(sem_getvalue(&sem, &value));
     CHECK_EQ(value, 3);
 
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = start(user, NULL);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, user);
     SYS(sem_getvalue(&sem, &value));
     CHECK_EQ(value, 3);
 

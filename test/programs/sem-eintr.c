@@ -4,26 +4,13 @@
  */
 #include "check.h"
 
+#include "signals.h"
+
 #include <semaphore.h>
-#include <signal.h>
 #include <sys/time.h>
 
 static sem_t sem;
-static int handled, waiting, done;
-
-static void handler(int sig)
-{
-    (void)sig;
-    handled++;
-}
-
-static void install(int flags)
-{
-    struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
-
-    SYS(sigaction(SIGUSR1, &action, NULL));
-    SYS(sigaction(SIGALRM, &action, NULL));
-}
+static int waiting, done;
 
 static void *ends(void *argument)
 {
@@ -75,12 +62,14 @@ int main(void)
         struct itimerval soon = { { 0, 20000 }, { 0, 20000 } };
 
         SYS(sem_init(&sem, shared, 0));
-        install(0);
+        install_counter(SIGUSR1, 0);
+        install_counter(SIGALRM, 0);
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
         ends(NULL);
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
         ends(&sem);
-        install(SA_RESTART);
+        install_counter(SIGUSR1, SA_RESTART);
+        install_counter(SIGALRM, SA_RESTART);
         SYS(setitimer(ITIMER_REAL, &soon, NULL));
         ends(&sem);
         soon = (struct itimerval){ 0 };
@@ -96,8 +85,7 @@ int main(void)
         finish(thread);
         CHECK_EQ(handled, 1);
         interrupt(started(ends, &sem));
-        struct sigaction action = { .sa_handler = handler };
-        SYS(sigaction(SIGUSR1, &action, NULL));
+        install_counter(SIGUSR1, 0);
         interrupt(started(ends, NULL));
         interrupt(started(ends, &sem));
         alarm(0);

@@ -43,12 +43,7 @@ int main(void)
     SYS(sem_init(&sem, 0, 1));
     SYS(sem_timedwait(&sem, &past));
     refused(NULL);
-    for (int i = 0; i < 20; i++) {
-        threads[i] = start(refused, NULL);
-    }
-    for (int i = 0; i < 20; i++) {
-        finish(threads[i]);
-    }
+    run_threads(20, refused);
     for (int i = 0; i < 20; i++) {
         threads[i] = start(granted, i % 2 ? &sem : NULL);
     }

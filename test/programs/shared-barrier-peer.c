@@ -35,18 +35,6 @@ static void *body(void *argument)
     return argument;
 }
 
-static void run(void)
-{
-    pthread_t threads[THREADS];
-
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
-}
-
 int main(int argc, char **argv)
 {
     pthread_barrierattr_t attr;
@@ -55,7 +43,7 @@ int main(int argc, char **argv)
     watchdog();
     if (argc > 1) {
         s = shared_memory();
-        run();
+        run_threads(THREADS, body);
         return 0;
     }
     s = make_shared_memory();
@@ -66,7 +54,7 @@ int main(int argc, char **argv)
         OK(pthread_barrier_init(&s->once[i], &attr, 2 * THREADS));
     }
     pid_t child = peer("peer");
-    run();
+    run_threads(THREADS, body);
     CHECK_EQ(reap(child), 0);
     for (int i = 0; i < ROUNDS; i++) {
         CHECK_EQ(s->serial[i], 1);

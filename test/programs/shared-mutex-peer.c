@@ -18,7 +18,7 @@ static const int types[] = { PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE,
 static struct shared {
     pthread_mutex_t mutex[4];
     long count[4];
-    int done, held, tried;
+    struct contest contest;
 } * s;
 
 static void *body(void *argument)
@@ -43,20 +43,6 @@ static void *body(void *argument)
         OK(pthread_mutex_unlock(&s->mutex[k]));
     }
     return argument;
-}
-
-static void run(void)
-{
-    pthread_t threads[THREADS];
-
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
-    __atomic_add_fetch(&s->done, 1, __ATOMIC_SEQ_CST);
-    await(&s->done, 2);
 }
 
 /* The mutexes are held by the other process. */
@@ -97,13 +83,8 @@ int main(int argc, char **argv)
     watchdog();
     if (argc > 1) {
         s = shared_memory();
-        run();
-        hold();
-        tell(&s->held, 1);
-        await(&s->tried, 1);
-        release();
-        await(&s->held, 2);
-        finish(start(knock, NULL));
+        contest_work(&s->contest, THREADS, body);
+        contest_second(&s->contest, hold, release, knock);
         return 0;
     }
     s = make_shared_memory();
@@ -117,14 +98,8 @@ int main(int argc, char **argv)
         OK(pthread_mutex_init(&s->mutex[k], &attr));
     }
     pid_t child = peer("peer");
-    run();
-    await(&s->held, 1);
-    finish(start(knock, NULL));
-    tell(&s->tried, 1);
-    hold();
-    tell(&s->held, 2);
-    CHECK_EQ(reap(child), 0);
-    release();
+    contest_work(&s->contest, THREADS, body);
+    contest_first(&s->contest, child, hold, release, knock);
     for (int k = 0; k < 4; k++) {
         CHECK_EQ(s->count[k], 2 * THREADS * ROUNDS / 4);
         OK(pthread_mutex_destroy(&s->mutex[k]));

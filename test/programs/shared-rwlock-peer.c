@@ -21,7 +21,7 @@ static struct shared {
     pthread_rwlock_t lock[3];
     int readers[3], writers[3];
     long written[3];
-    int done, held, tried;
+    struct contest contest;
 } * s;
 
 static void *body(void *argument)
@@ -69,20 +69,6 @@ static void *body(void *argument)
     return NULL;
 }
 
-static void run(void)
-{
-    pthread_t threads[THREADS];
-
-    for (long i = 0; i < THREADS; i++) {
-        threads[i] = start(body, (void *)i);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
-    __atomic_add_fetch(&s->done, 1, __ATOMIC_SEQ_CST);
-    await(&s->done, 2);
-}
-
 /* The other process holds 0 for writing and 1 for reading. */
 static void *knock(void *argument)
 {
@@ -117,13 +103,8 @@ int main(int argc, char **argv)
     watchdog();
     if (argc > 1) {
         s = shared_memory();
-        run();
-        hold();
-        tell(&s->held, 1);
-        await(&s->tried, 1);
-        release();
-        await(&s->held, 2);
-        finish(start(knock, NULL));
+        contest_work(&s->contest, THREADS, body);
+        contest_second(&s->contest, hold, release, knock);
         return 0;
     }
     s = make_shared_memory();
@@ -136,14 +117,8 @@ int main(int argc, char **argv)
         OK(pthread_rwlock_init(&s->lock[k], &attr));
     }
     pid_t child = peer("peer");
-    run();
-    await(&s->held, 1);
-    finish(start(knock, NULL));
-    tell(&s->tried, 1);
-    hold();
-    tell(&s->held, 2);
-    CHECK_EQ(reap(child), 0);
-    release();
+    contest_work(&s->contest, THREADS, body);
+    contest_first(&s->contest, child, hold, release, knock);
     for (int k = 0; k < 3; k++) {
         OK(pthread_rwlock_wrlock(&s->lock[k]));
         OK(pthread_rwlock_unlock(&s->lock[k]));

@@ -34,31 +34,19 @@ static void *body(void *argument)
     return argument;
 }
 
-static void run(void)
-{
-    pthread_t threads[THREADS];
-
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
-}
-
 int main(int argc, char **argv)
 {
     (void)argv;
     watchdog();
     if (argc > 1) {
         s = shared_memory();
-        run();
+        run_threads(THREADS, body);
         return 0;
     }
     s = make_shared_memory();
     OK(pthread_spin_init(&s->spin, PTHREAD_PROCESS_SHARED));
     pid_t child = peer("peer");
-    run();
+    run_threads(THREADS, body);
     CHECK_EQ(reap(child), 0);
     CHECK_EQ(s->a, 2 * THREADS * ROUNDS);
     OK(pthread_spin_destroy(&s->spin));

@@ -65,7 +65,6 @@ static void *body(void *argument)
 int main(void)
 {
     struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_ONSTACK | SA_SIGINFO };
-    pthread_t threads[THREADS];
     watchdog();
 #ifndef __x86_64__
     SKIP("division by zero does not trap");
@@ -75,11 +74,6 @@ int main(void)
     SYS(sigaction(SIGSEGV, &action, NULL));
     SYS(sigaction(SIGFPE, &action, NULL));
     SYS(sigaction(SIGILL, &action, NULL));
-    for (long i = 0; i < THREADS; i++) {
-        threads[i] = start(body, (void *)i);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     return 0;
 }

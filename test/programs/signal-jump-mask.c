@@ -1,8 +1,10 @@
 /* siglongjmp out of handlers restores the mask that sigsetjmp saved, longjmp after setjmp does not; with waits
  * before, in and after the handler, on threads with different masks. */
 #include "check.h"
+
+#include "signals.h"
+
 #include <setjmp.h>
-#include <signal.h>
 
 #define THREADS 6
 #define ROUNDS  60
@@ -17,13 +19,6 @@ static void handler(int sig)
         usleep(100);
     }
     siglongjmp(saved, 1);
-}
-
-static int blocked(int sig)
-{
-    sigset_t now;
-    OK(pthread_sigmask(SIG_SETMASK, NULL, &now));
-    return sigismember(&now, sig);
 }
 
 static void *body(void *argument)
@@ -64,14 +59,8 @@ static void *body(void *argument)
 int main(void)
 {
     struct sigaction action = { .sa_handler = handler };
-    pthread_t threads[THREADS];
     watchdog();
     SYS(sigaction(SIGUSR1, &action, NULL));
-    for (long i = 0; i < THREADS; i++) {
-        threads[i] = start(body, (void *)i);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     return 0;
 }

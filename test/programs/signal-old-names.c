@@ -1,7 +1,8 @@
 /* The old interfaces work on the thread that calls them: sigset, sighold, sigrelse, sigignore, sigpause,
  * sigblock, sigsetmask. */
 #include "check.h"
-#include <signal.h>
+
+#include "signals.h"
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
@@ -14,13 +15,6 @@ static void handler(int sig)
 {
     (void)sig;
     got++;
-}
-
-static int blocked(int sig)
-{
-    sigset_t now;
-    OK(pthread_sigmask(SIG_SETMASK, NULL, &now));
-    return sigismember(&now, sig);
 }
 
 static void *body(void *argument)

@@ -2,7 +2,9 @@
  * rt_sigtimedwait, rt_sigsuspend, rt_sigqueueinfo, rt_tgsigqueueinfo, sigaltstack agree with libc's
  * functions, whatever thread ran there in between. */
 #include "check.h"
-#include <signal.h>
+
+#include "signals.h"
+
 #include <stdint.h>
 #include <sys/syscall.h>
 
@@ -16,13 +18,6 @@ static void handler(int sig, siginfo_t *info, void *context)
     (void)context;
     value = info->si_value.sival_int;
     got++;
-}
-
-static int blocked(int sig)
-{
-    sigset_t now;
-    OK(pthread_sigmask(SIG_SETMASK, NULL, &now));
-    return sigismember(&now, sig);
 }
 
 static void *body(void *argument)

@@ -4,25 +4,13 @@
  */
 #include "check.h"
 
+#include "signals.h"
+
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
 
-static atomic_int handled, done;
+static atomic_int done;
 static int fd;
-
-static void handler(int sig)
-{
-    (void)sig;
-    handled++;
-}
-
-static void install(int flags)
-{
-    struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
-
-    SYS(sigaction(SIGUSR1, &action, NULL));
-}
 
 static void *takes(void *argument)
 {
@@ -75,7 +63,7 @@ int main(void)
     pid_t child = holder(ready[1], end[0], end[1]);
     read_all(ready[0], &c, 1);
 
-    install(SA_RESTART);
+    install_counter(SIGUSR1, SA_RESTART);
     pthread_t thread = start(takes, NULL);
     for (int i = 0; i < 3; i++) {
         nap(20);
@@ -94,7 +82,7 @@ int main(void)
     SYS(pipe(end));
     child = holder(ready[1], end[0], end[1]);
     read_all(ready[0], &c, 1);
-    install(0);
+    install_counter(SIGUSR1, 0);
     done = 0;
     thread = start(is_interrupted, NULL);
     while (!done) { /* the first may come before the wait */

@@ -76,14 +76,7 @@ static void *body(void *argument)
 
 int main(void)
 {
-    pthread_t threads[10];
-
     watchdog();
-    for (int i = 0; i < 10; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < 10; i++) {
-        finish(threads[i]);
-    }
+    run_threads(10, body);
     return 0;
 }

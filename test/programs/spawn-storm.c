@@ -80,17 +80,10 @@ static void *storm(void *argument)
 
 int main(void)
 {
-    pthread_t threads[N];
-
     watchdog();
     finish(start(storm, (void *)0));
     int before = descriptors();
-    for (long i = 0; i < N; i++) {
-        threads[i] = start(storm, (void *)i);
-    }
-    for (int i = 0; i < N; i++) {
-        finish(threads[i]);
-    }
+    run_threads(N, storm);
     CHECK_EQ(descriptors(), before);
     return 0;
 }

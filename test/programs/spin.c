@@ -34,16 +34,9 @@ static void *tries(void *argument)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-
     watchdog();
     OK(pthread_spin_init(&lock, PTHREAD_PROCESS_PRIVATE));
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = start(body, NULL);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     CHECK_EQ(a, THREADS * ROUNDS);
     OK(pthread_spin_trylock(&lock));
     finish(start(tries, NULL));

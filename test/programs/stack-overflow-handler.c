@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "overflow.h"
+
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -14,17 +16,6 @@ static __thread sigjmp_buf back;
 static __thread uintptr_t low;
 static __thread char *alternate;
 static __thread volatile int faults;
-
-__attribute__((noinline)) static unsigned long eat(unsigned long depth)
-{
-    volatile char frame[1024];
-
-    frame[0] = (char)depth;
-    if (depth == 0) {
-        return 0;
-    }
-    return eat(depth - 1) + (unsigned long)frame[0];
-}
 
 static void handler(int signal, siginfo_t *info, void *context)
 {
@@ -55,7 +46,7 @@ static void *body(void *argument)
     low = (uintptr_t)stack;
     for (volatile int i = 0; i < 10; i++) {
         if (sigsetjmp(back, 1) == 0) {
-            eat(1UL << 40);
+            overflow_stack();
         }
         CHECK_EQ(faults, i + 1);
         nap(1);

@@ -4,25 +4,16 @@
  */
 #include "check.h"
 
+#include "overflow.h"
+
 #include <semaphore.h>
 #include <signal.h>
 
 static sem_t never;
 
-__attribute__((noinline)) static unsigned long eat(unsigned long depth)
-{
-    volatile char frame[1024];
-
-    frame[0] = (char)depth;
-    if (depth == 0) {
-        return 0;
-    }
-    return eat(depth - 1) + (unsigned long)frame[0];
-}
-
 static void *overflows(void *argument)
 {
-    eat(1UL << 40);
+    overflow_stack();
     return argument;
 }
 

@@ -12,7 +12,7 @@ static FILE *out;
 
 static void *body(void *argument)
 {
-    int me = *(int *)argument;
+    int me = (int)(long)argument;
 
     for (int g = 0; g < GROUPS; g++) {
         flockfile(out);
@@ -41,21 +41,14 @@ static void *is_locked_out(void *argument)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-    int numbers[THREADS], next[THREADS] = { 0 };
+    int next[THREADS] = { 0 };
     char line[256];
 
     watchdog();
     out = tmpfile();
     CHECK(out != NULL);
     setvbuf(out, NULL, _IOFBF, 100);
-    for (int i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        threads[i] = start(body, &numbers[i]);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     flockfile(out);
     finish(start(is_locked_out, NULL));
     funlockfile(out);

@@ -103,13 +103,8 @@ static void *sending(void *argument)
 
 int main(void)
 {
-    pthread_t threads[7];
-
     watchdog();
-    for (int i = 0; i < 7; i++)
-        threads[i] = start(receiving, (void *)(long)i);
-    for (int i = 0; i < 7; i++)
-        finish(threads[i]);
+    run_threads(7, receiving);
     for (int i = 0; i < 6; i++)
         finish(start(sending, (void *)(long)i));
     return 0;

@@ -52,12 +52,7 @@ int main(int argc, char **argv)
     OK(pthread_attr_setstacksize(&attr, 64 * 1024));
     OK(pthread_barrier_init(&opened, NULL, THREADS + 1));
     OK(pthread_barrier_init(&looked, NULL, THREADS + 1));
-    for (int i = 0; i < 200; i++) {
-        threads[i] = start(ends, NULL);
-    }
-    for (int i = 0; i < 200; i++) {
-        finish(threads[i]);
-    }
+    run_threads(200, ends);
     for (int i = 0; i < THREADS; i++) {
         OK(pthread_create(&threads[i], &attr, lives, NULL));
     }

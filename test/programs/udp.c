@@ -49,7 +49,7 @@ static void *client(void *argument)
     int fd = bound(&mine);
 
     for (int i = 0; i < ROUNDS; i++) {
-        int message[2] = { *(int *)argument, i };
+        int message[2] = { (int)(long)argument, i };
         socklen_t length = sizeof(from);
 
         SYS(sendto(fd, message, sizeof(message), 0, (struct sockaddr *)&server_address,
@@ -57,7 +57,7 @@ static void *client(void *argument)
         CHECK_EQ(SYS(recvfrom(fd, message, sizeof(message), 0, (struct sockaddr *)&from, &length)),
                  sizeof(message));
         CHECK_EQ(from.sin_port, server_address.sin_port);
-        CHECK_EQ(message[0], *(int *)argument);
+        CHECK_EQ(message[0], (int)(long)argument);
         CHECK_EQ(message[1], i + 1);
     }
     SYS(close(fd));
@@ -90,21 +90,15 @@ static void *receives_several(void *argument)
 
 int main(void)
 {
-    pthread_t threads[CLIENTS], other;
-    int numbers[CLIENTS], values[3] = { 0, 1, 2 };
+    pthread_t other;
+    int values[3] = { 0, 1, 2 };
     struct sockaddr_in address, gone;
     char small[4];
 
     watchdog();
     server = bound(&server_address);
     other = start(serves, NULL);
-    for (int i = 0; i < CLIENTS; i++) {
-        numbers[i] = i;
-        threads[i] = start(client, &numbers[i]);
-    }
-    for (int i = 0; i < CLIENTS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(CLIENTS, client);
     finish(other);
 
     int a = bound(&address), b = bound(&gone);

@@ -8,7 +8,7 @@ enum { THREADS = 6, ROUNDS = 20 };
 
 static void *body(void *argument)
 {
-    int me = *(int *)argument;
+    int me = (int)(long)argument + 1;
     char command[32];
     volatile int local = me;
 
@@ -36,16 +36,7 @@ static void *body(void *argument)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-    int numbers[THREADS];
-
     watchdog();
-    for (int i = 0; i < THREADS; i++) {
-        numbers[i] = i + 1;
-        threads[i] = start(body, &numbers[i]);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     return 0;
 }

@@ -13,7 +13,7 @@ static atomic_int turn;
 
 static void *body(void *argument)
 {
-    int me = *(int *)argument;
+    int me = THREADS - 1 - (int)(long)argument; /* created in the opposite order of their turns */
 
     for (int i = 0; i < ROUNDS; i++) {
         while (turn != i * THREADS + me) {
@@ -26,18 +26,8 @@ static void *body(void *argument)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
-    int numbers[THREADS];
-
     watchdog();
-    for (int i = 0; i < THREADS; i++) {
-        /* Created in the opposite order of their turns. */
-        numbers[i] = THREADS - 1 - i;
-        threads[i] = start(body, &numbers[i]);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        finish(threads[i]);
-    }
+    run_threads(THREADS, body);
     CHECK_EQ(turn, THREADS * ROUNDS);
     return 0;
 }
