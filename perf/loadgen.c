@@ -14,12 +14,13 @@
 #include "loadgen.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+
+#include "watch.h"
 
 #define EVENTS      256
 #define SETUP_BATCH 128  /* connections opened before they are spoken to */
@@ -294,71 +295,6 @@ static void check_all(void)
     }
 }
 
-/* What /proc tells about the server. */
-struct watch {
-    double cpu;                  /* seconds, all kernel threads, user and system */
-    long voluntary, involuntary; /* context switches of all kernel threads alive now */
-};
-
-static double server_cpu(void)
-{
-    char path[64], line[1024], *p = NULL;
-    unsigned long user = 0, system = 0;
-    FILE *f;
-
-    if (!o.pid)
-        return 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)o.pid);
-    f = fopen(path, "re");
-    if (f && fgets(line, sizeof line, f))
-        p = strrchr(line, ')'); /* a command's name may hold spaces and brackets */
-    if (f)
-        fclose(f);
-    /* After the name: state, ten numbers, then utime and stime in ticks. */
-    if (!p ||
-        sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
-        bench_die("the server is gone: no %s", path);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static long server_status(const char *name)
-{
-    char path[64];
-
-    if (!o.pid)
-        return 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)o.pid);
-    return bench_proc_field(path, name);
-}
-
-static void server_switches(long *voluntary, long *involuntary)
-{
-    char path[300];
-    struct dirent *e;
-    DIR *d;
-
-    *voluntary = *involuntary = 0;
-    if (!o.pid)
-        return;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)o.pid);
-    d = opendir(path);
-    while (d && (e = readdir(d))) {
-        long v, n;
-
-        if (e->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%s/status", (int)o.pid, e->d_name);
-        v = bench_proc_field(path, "voluntary_ctxt_switches");
-        n = bench_proc_field(path, "nonvoluntary_ctxt_switches");
-        if (v > 0)
-            *voluntary += v;
-        if (n > 0)
-            *involuntary += n;
-    }
-    if (d)
-        closedir(d);
-}
-
 static int usage(const char *name)
 {
     fprintf(stderr,
@@ -430,7 +366,10 @@ int load_main(int argc, char **argv, const struct load_protocol *p)
     uint64_t start = bench_now();
     int good = connect_all();
     double setup = (double)(bench_now() - start) / 1e9;
-    struct watch before = { 0 }, after = { 0 };
+    struct {
+        double cpu;
+        long voluntary, involuntary;
+    } before = { 0 }, after = { 0 };
     uint64_t before_answered, requests = 0, starved = 0, seen, own_cpu = 0;
     double seconds = o.seconds;
     long rss = 0, tables = 0, threads = 0, memory_rest = 0, memory_load = 0;
@@ -448,19 +387,19 @@ int load_main(int argc, char **argv, const struct load_protocol *p)
         ask(&conns[i]);
     if (!turn(bench_now() + (uint64_t)(o.warmup * 1e9) + 1))
         goto silent;
-    server_switches(&before.voluntary, &before.involuntary);
+    server_switches(o.pid, &before.voluntary, &before.involuntary);
     before_answered = answered;
     if (!turn(bench_now() + SETTLE_NS))
         goto silent;
 
-    before.cpu = server_cpu();
+    before.cpu = server_cpu(o.pid);
     own_cpu = bench_cpu();
     window_begin = bench_now();
     window_end = window_begin + (uint64_t)(o.seconds * 1e9);
     if (!turn(window_end))
         goto silent;
     window_end = bench_now();
-    after.cpu = server_cpu();
+    after.cpu = server_cpu(o.pid);
     own_cpu = bench_cpu() - own_cpu;
     seconds = (double)(window_end - window_begin) / 1e9;
 
@@ -473,10 +412,10 @@ int load_main(int argc, char **argv, const struct load_protocol *p)
             longest_ns = window_end - c->sent_at;
     }
     seen = answered - before_answered;
-    server_switches(&after.voluntary, &after.involuntary);
-    threads = server_status("Threads");
-    rss = server_status("VmRSS");
-    tables = server_status("VmPTE");
+    server_switches(o.pid, &after.voluntary, &after.involuntary);
+    threads = server_status(o.pid, "Threads");
+    rss = server_status(o.pid, "VmRSS");
+    tables = server_status(o.pid, "VmPTE");
     memory_load = memory - bench_mem_available();
 
     sending = false;

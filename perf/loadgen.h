@@ -1,8 +1,8 @@
 /*
  * The load generator that load.c (TCP echo) and demo/http_load.c (HTTP) share: one process, one
  * epoll set, many connections in a closed loop. A protocol says what to send next and whether what
- * came back is right; loadgen.c keeps the connections, the clock, the histogram, and watches the
- * server's process from outside through /proc.
+ * came back is right; loadgen.c keeps the connections, the clock and the histogram, and watch.c looks
+ * at the server's process from outside through /proc.
  */
 #ifndef PERF_LOADGEN_H
 #define PERF_LOADGEN_H
