@@ -22,22 +22,18 @@
 #include "arch/patch.h"
 
 #include <signal.h>
-#include <string.h>
 #include <sys/mman.h>
 #include "arch/syscall.h"
-#include "arch/x86_64/decode.h"
+#include "arch/x86_64/function.h"
 #include "base/defs.h"
 
-#define SLOT          64u
-#define SLOT_ENTRY    24u /* of the code proper */
-#define SLOT_AFTER    42u
-#define MAX_BEFORE    16u
-#define MAX_AFTER     (SLOT - SLOT_AFTER - 5)
-#define MAX_SITES     512u
-#define MAX_INSNS     8192u
-#define MAX_FUNCTION  32768u
-#define JUMP          5u
-#define FORBIDDEN(nr) ((nr) == 15 || (nr) == 56 || (nr) == 58 || (nr) == 435)
+#define SLOT       64u
+#define SLOT_ENTRY 24u /* of the code proper */
+#define SLOT_AFTER 42u
+#define MAX_BEFORE 16u
+#define MAX_AFTER  (SLOT - SLOT_AFTER - 5)
+#define MAX_SITES  512u
+#define JUMP       5u
 
 extern uint8_t deep_slots[], deep_slots_end[], deep_entry[], deep_syscall[];
 
@@ -49,151 +45,13 @@ struct site {
     struct patch_library *lib;
 };
 
-/* Scratch memory for one function; in .bss, so that programs without threads never touch it. */
+/* In .bss, so that programs without threads never touch it. */
 static struct {
     struct site sites[MAX_SITES];
     unsigned nsites, first; /* those of the last plan begin here */
     uint8_t *hook_at;
     void (*hook)(void);
-    uint8_t *start, *end; /* the function */
-    unsigned n;
-    uint16_t offset[MAX_INSNS + 1];
-    uint8_t kind[MAX_INSNS];
-    uint8_t target[MAX_FUNCTION / 8];
-    uint8_t wide, forbidden, wanted, futex;
 } plan;
-
-static int32_t get32(const uint8_t *p)
-{
-    int32_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static bool is_wanted(const struct patch_wanted *w, uint32_t nr)
-{
-    return nr < PATCH_NUMBERS && w->bits[nr / 64] >> nr % 64 & 1;
-}
-
-/* ---- functions ---- */
-
-/* .eh_frame_hdr: version 1, a sorted table of (start, FDE), both relative to the header. */
-static bool find_function(const struct patch_library *lib, const uint8_t *pc)
-{
-    const uint8_t *h = lib->unwind_header;
-    if (!h || h[0] != 1 || h[1] != 0x1b || h[2] != 0x03 || h[3] != 0x3b)
-        return false;
-    uint32_t lo = 0, hi = (uint32_t)get32(h + 8);
-    const uint8_t *table = h + 12;
-    while (hi - lo > 1) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (h + get32(table + 8 * mid) <= pc)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    if (!hi)
-        return false;
-    const uint8_t *start = h + get32(table + 8 * lo), *fde = h + get32(table + 8 * lo + 4);
-    /* length, offset of the CIE, start relative to itself, size: what the table's encoding implies. */
-    if (start > pc || fde < lib->image || fde + 16 > lib->image_end ||
-        fde + 8 + get32(fde + 8) != start)
-        return false;
-    const uint8_t *end = start + (uint32_t)get32(fde + 12);
-    if (pc >= end || start < lib->text || end > lib->text_end)
-        return false;
-    plan.start = (uint8_t *)(uintptr_t)start;
-    plan.end = (uint8_t *)(uintptr_t)end;
-    return true;
-}
-
-static void mark_target(const uint8_t *p)
-{
-    if (p >= plan.start && p < plan.end)
-        plan.target[(p - plan.start) / 8] |= (uint8_t)(1 << (p - plan.start) % 8);
-}
-
-static bool is_target(const uint8_t *p)
-{
-    return plan.target[(p - plan.start) / 8] >> (p - plan.start) % 8 & 1;
-}
-
-/* A table of 32-bit offsets from its own beginning, as switch statements use; maybe it is none, and
- * what is then taken for targets does no harm. */
-static void mark_table(const struct patch_library *lib, const uint8_t *table)
-{
-    if (table < lib->image || (table >= lib->text && table < lib->text_end))
-        return;
-    for (const uint8_t *p = table; p + 4 <= lib->image_end; p += 4) {
-        const uint8_t *t = table + get32(p);
-        if (t < plan.start || t >= plan.end)
-            return;
-        mark_target(t);
-    }
-}
-
-static bool decode_function(const struct patch_library *lib, const struct patch_wanted *wanted)
-{
-    size_t size = (size_t)(plan.end - plan.start);
-    if (size > MAX_FUNCTION)
-        return false;
-    memset(plan.target, 0, (size + 7) / 8);
-    plan.n = plan.wide = plan.forbidden = plan.wanted = plan.futex = 0;
-    bool indirect = false;
-    struct insn i;
-    const uint8_t *p = plan.start;
-    for (; p < plan.end; p += i.length) {
-        if (!insn_decode(p, &i) || plan.n == MAX_INSNS)
-            return false;
-        plan.offset[plan.n] = (uint16_t)(p - plan.start);
-        plan.kind[plan.n++] = i.kind;
-        plan.wide |= i.wide;
-        indirect |= i.kind == INSN_INDIRECT;
-        if (i.target && i.kind != INSN_CALL)
-            mark_target(i.target);
-        if (i.map == 0 && (i.opcode & 0xf8) == 0xb8 && !i.wide) { /* mov $imm, %reg */
-            uint32_t nr = (uint32_t)get32(p + i.immediate);
-            plan.forbidden |= FORBIDDEN(nr);
-            plan.wanted |= is_wanted(wanted, nr);
-            plan.futex |= nr == wanted->essential;
-        }
-    }
-    plan.offset[plan.n] = (uint16_t)size;
-    if (p != plan.end)
-        return false;
-    for (unsigned k = 0; k < plan.n && indirect; k++) {
-        const uint8_t *code = plan.start + plan.offset[k];
-        insn_decode(code, &i);
-        if (i.relative && i.map == 0 && i.opcode == 0x8d)
-            mark_table(lib, code + i.length + get32(code + i.relative));
-    }
-    return true;
-}
-
-/* ---- the number of a site ---- */
-
-/* What %rax holds at instruction k; -1: not known for sure. */
-static long number_at(unsigned k)
-{
-    struct insn i;
-    while (k > 0) {
-        if (is_target(plan.start + plan.offset[k]))
-            return -1;
-        const uint8_t *code = plan.start + plan.offset[--k];
-        insn_decode(code, &i);
-        if (i.map == 0 && !i.wide && !(i.rex & 1)) {
-            if (i.opcode == 0xb8 && !(i.rex & 8))
-                return (uint32_t)get32(code + i.immediate);
-            if (i.opcode == 0xc7 && i.modrm == 0xc0)
-                return (uint32_t)get32(code + i.immediate);
-            if ((i.opcode == 0x31 || i.opcode == 0x33) && i.modrm == 0xc0 && !(i.rex & 4))
-                return 0;
-        }
-        if (!insn_keeps_rax(&i))
-            return -1;
-    }
-    return -1;
-}
 
 /* ---- moving instructions ---- */
 
@@ -238,7 +96,7 @@ static int move_range(unsigned from, unsigned to, uint8_t *out, unsigned room, b
     struct insn i;
     *ends = false;
     for (unsigned k = from; k < to; k++) {
-        const uint8_t *code = plan.start + plan.offset[k];
+        const uint8_t *code = fn.start + fn.offset[k];
         if (*ends || !insn_decode(code, &i) || i.length > room - done)
             return -1;
         unsigned size = i.kind == INSN_JMP || i.kind == INSN_JCC ? 6 : i.length;
@@ -267,14 +125,14 @@ static bool fill_slot(uint8_t *slot, unsigned first, unsigned site, unsigned las
     static const uint8_t unskip[] = { 0x48, 0x8d, 0xa4, 0x24, 0x80, 0, 0, 0 };
     bool ends;
     intptr_t far = 0;
-    unsigned before = (unsigned)(plan.offset[site] - plan.offset[first]);
+    unsigned before = (unsigned)(fn.offset[site] - fn.offset[first]);
     if (before > MAX_BEFORE)
         return false;
     memset(slot, 0xcc, SLOT);
     *entry = (uint8_t)(SLOT_ENTRY - before);
     if (move_range(first, site, slot + *entry, before, &ends) != (int)before || ends)
         return false;
-    const uint8_t *resume = plan.start + plan.offset[site + 1];
+    const uint8_t *resume = fn.start + fn.offset[site + 1];
     memcpy(slot, &resume, 8);
     memcpy(slot + SLOT_ENTRY, skip, sizeof skip);
     emit_jump(slot + SLOT_ENTRY + 5, deep_entry, &far);
@@ -284,16 +142,16 @@ static bool fill_slot(uint8_t *slot, unsigned first, unsigned site, unsigned las
     if (after < 0)
         return false;
     if (!ends)
-        emit_jump(slot + SLOT_AFTER + after, plan.start + plan.offset[last + 1], &far);
+        emit_jump(slot + SLOT_AFTER + after, fn.start + fn.offset[last + 1], &far);
     return !far;
 }
 
 static bool window_ok(unsigned first, unsigned last)
 {
-    if (plan.offset[last + 1] - plan.offset[first] < (int)JUMP)
+    if (fn.offset[last + 1] - fn.offset[first] < (int)JUMP)
         return false;
     for (unsigned k = first + 1; k <= last; k++)
-        if (is_target(plan.start + plan.offset[k]))
+        if (function_jumps_to(fn.start + fn.offset[k]))
             return false;
     return true;
 }
@@ -302,12 +160,12 @@ static bool choose_window(unsigned site, uint8_t *slot, struct site *s)
 {
     /* What follows first: it is mostly the comparison with the error range. */
     for (unsigned back = 0; back <= 4 && back <= site; back++)
-        for (unsigned fwd = 0; fwd <= 4 && site + fwd < plan.n; fwd++) {
+        for (unsigned fwd = 0; fwd <= 4 && site + fwd < fn.n; fwd++) {
             unsigned first = site - back, last = site + fwd;
             if (!window_ok(first, last) || !fill_slot(slot, first, site, last, &s->entry))
                 continue;
-            s->at = plan.start + plan.offset[first];
-            s->length = (uint8_t)(plan.offset[last + 1] - plan.offset[first]);
+            s->at = fn.start + fn.offset[first];
+            s->length = (uint8_t)(fn.offset[last + 1] - fn.offset[first]);
             return true;
         }
     return false;
@@ -318,16 +176,16 @@ static bool choose_window(unsigned site, uint8_t *slot, struct site *s)
 static void look_at_function(struct patch_library *lib, const struct patch_wanted *wanted,
                              bool understood)
 {
-    for (unsigned k = 0; understood && k < plan.n; k++) {
-        if (plan.kind[k] != INSN_SYSCALL)
+    for (unsigned k = 0; understood && k < fn.n; k++) {
+        if (fn.kind[k] != INSN_SYSCALL)
             continue;
-        long nr = number_at(k);
-        if (nr < 0 ? !plan.wanted : !is_wanted(wanted, (uint32_t)nr))
+        long nr = function_number(k);
+        if (nr < 0 ? !fn.wanted : !is_wanted(wanted, (uint32_t)nr))
             continue;
-        bool essential = nr < 0 ? plan.futex : (uint32_t)nr == wanted->essential;
+        bool essential = nr < 0 ? fn.futex : (uint32_t)nr == wanted->essential;
         lib->found++;
         struct site *s = &plan.sites[plan.nsites];
-        if (plan.nsites == MAX_SITES || plan.wide || (nr < 0 && plan.forbidden) ||
+        if (plan.nsites == MAX_SITES || fn.wide || (nr < 0 && fn.forbidden) ||
             !choose_window(k, deep_slots + SLOT * plan.nsites, s)) {
             lib->complete &= !essential;
             continue;
@@ -350,9 +208,9 @@ static void drop(struct site *s)
 static bool is_instruction(const struct patch_library *lib, const uint8_t *code)
 {
     struct insn i;
-    if (!find_function(lib, code))
+    if (!function_find(lib, code))
         return true;
-    const uint8_t *p = plan.start;
+    const uint8_t *p = fn.start;
     while (p < code && insn_decode(p, &i))
         p += i.length;
     return p == code || p < code; /* not decoded: may be */
@@ -392,8 +250,8 @@ static void find_short_jumps(const struct patch_library *lib, struct site *s)
 {
     uint8_t *from = s->at - 130 < lib->text ? lib->text : s->at - 130;
     uint8_t *to = s->at + 150 > lib->text_end ? lib->text_end : s->at + 150;
-    find_function(lib, s->at);
-    const uint8_t *start = plan.start, *end = plan.end;
+    function_find(lib, s->at);
+    const uint8_t *start = fn.start, *end = fn.end;
     for (uint8_t *p = from; p + 2 <= to; p++) {
         if (p >= start && p < end)
             continue; /* decoded */
@@ -412,18 +270,18 @@ static void plan_library(struct patch_library *lib, const struct patch_wanted *w
     unsigned first = plan.nsites;
     lib->found = lib->patched = 0;
     lib->complete = true;
-    plan.end = lib->text;
+    fn.end = lib->text;
     for (uint8_t *p = lib->text; p + 2 <= lib->text_end; p++) {
         p = memchr(p, 0x0f, (size_t)(lib->text_end - p - 1));
         if (!p)
             break;
-        if (p[1] != 0x05 || p < plan.end)
+        if (p[1] != 0x05 || p < fn.end)
             continue;
-        if (!find_function(lib, p)) {
-            plan.end = lib->text;
+        if (!function_find(lib, p)) {
+            fn.end = lib->text;
             continue; /* no function's: padding, or data */
         }
-        look_at_function(lib, wanted, decode_function(lib, wanted));
+        look_at_function(lib, wanted, function_decode(lib, wanted));
     }
     find_jumps(lib, first, inside);
     for (unsigned k = first; k < plan.nsites; k++)
@@ -478,13 +336,13 @@ const char *patch_plan_late(struct patch_library *lib, const struct patch_wanted
 bool patch_hook(const struct patch_library *lib, uint8_t *function, void (*hook)(void))
 {
     struct insn i;
-    if (function < lib->text || function + 16 > lib->text_end || !find_function(lib, function) ||
-        plan.start != function || plan.end != function + 1 || !insn_decode(function, &i) ||
+    if (function < lib->text || function + 16 > lib->text_end || !function_find(lib, function) ||
+        fn.start != function || fn.end != function + 1 || !insn_decode(function, &i) ||
         i.kind != INSN_RET || i.length != 1)
         return false;
     /* Padding up to the end of the jump. */
     for (const uint8_t *p = function + 1; p < function + JUMP; p += i.length)
-        if (!insn_decode(p, &i) || find_function(lib, p) ||
+        if (!insn_decode(p, &i) || function_find(lib, p) ||
             !((i.map == 1 && i.opcode == 0x1f) || (i.map == 0 && i.opcode == 0x90)))
             return false;
     intptr_t far = (intptr_t)hook - (intptr_t)(function + JUMP);
