@@ -14,7 +14,7 @@
  * that, only the fiber itself, with cpu_changes odd meanwhile. A bound fiber's stretch begins when it
  * arrives on its carrier and lasts. `on` and `looking` keep the monitor and the switch-over apart:
  * each side stores its own and then (seq_cst) reads the other's. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include <time.h>
 #include "arch/syscall.h"

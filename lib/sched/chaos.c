@@ -18,7 +18,7 @@
  *
  * Each worker draws from a generator of its own, seeded by the number that the user gave and the
  * worker's: the same number draws the same for each, as long as the kernel runs them alike. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include "arch/arch.h"
 #include "base/option.h"

@@ -10,7 +10,7 @@
  * The mask is that of the monitor's own kernel thread, which has the mask that the activating thread
  * had and is part of whatever is moved as a whole. Only the monitor calls follow_look. Invariant:
  * nprocs grows only, under sched.lock, after the new proc is whole; 1 <= proc_cap <= nprocs. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #define PERIOD (200 * NSEC_PER_MSEC)
 

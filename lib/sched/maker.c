@@ -17,7 +17,7 @@
  * In a fork's child there is none until the child activates the runtime. It begins when the runtime is
  * active, as idle workers look at the masks of fibers. If the system has no thread for it, the workers
  * that there are do it all. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include <linux/futex.h>
 #include <signal.h>

@@ -7,17 +7,17 @@
  *   proc's tick unchanged and ...              its proc is taken after
  *   the fiber said it enters a system call     one look
  *   its thread used no CPU (blocked somewhere) about 1 ms
- *   it computes                                10 ms
+ *   it computes, and did not stop when it was  a slice of CPU time after that
+ *   asked to (preempt.c)
  *
  * and only if something waits for that proc. The fiber runs on without a proc until it next enters
  * the runtime. Completions on the ring of a worker that is stuck can be fetched only by its own
  * kernel thread: the monitor sends it RESCUE_SIGNAL, whose handler does that.
  *
  * Between 200 us and 10 ms between looks, 1 ms at most while procs are idle beside busy ones that run
- * long at a time; after
- * 100 ms of nothing it sleeps until a worker wakes. Own stack and TCB (a libc thread); takes
+ * long at a time; after 100 ms of nothing it sleeps until a worker wakes. Own stack and TCB (a libc thread); takes
  * sched.lock, holds nothing while it sleeps. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include <errno.h>
 #include <linux/futex.h>

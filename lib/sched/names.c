@@ -5,7 +5,7 @@
  * which is that of the process.
  *
  * names_look: the monitor. names_show: any thread. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include <string.h>
 #include <sys/prctl.h>

@@ -12,7 +12,7 @@
  * the parker's own check under the lock. A kernel-thread fiber runs step (4) itself before it waits
  * on its word; the word was cleared before (2). Modelled in test/model/park.pml: execute() is (1) to (4),
  * ready() the waker. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include <errno.h>
 #include <linux/futex.h>

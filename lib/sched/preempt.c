@@ -26,7 +26,7 @@
  *
  * preempt_here, preempt_later: in the signal handler. preempt_due: on the fiber, outside the runtime.
  * preempt_request: the monitor. requeue_hog, preempted_get: scheduler side. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include <signal.h>
 #include <string.h>

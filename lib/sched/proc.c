@@ -4,7 +4,7 @@
  * sleeping worker attached (proc->worker) that takes it back by itself when its ring wakes it.
  * Functions named _locked need sched.lock. Callers are inside the runtime, on a scheduler stack,
  * or the monitor. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include <linux/membarrier.h>
 #include <time.h>

@@ -4,13 +4,13 @@
  * in the program's table would be seen: POSIX promises the lowest free number, programs close 0 and open
  * the next file as 0, and at the limit the program's own open would fail. The reader leaves the
  * program's table with close_range(CLOSE_RANGE_UNSHARE), which copies nothing of it, so no file of the
- * program's stays open longer either. It makes no kernel threads, which would inherit its table; that is
- * why the monitor cannot do this for itself. Where the kernel refuses (before Linux 5.9), it reads with
- * the program's table.
+ * program's stays open longer either. The monitor cannot do this for itself: with the epoll poller it needs
+ * the program's table, and other threads have files looked at, too. Where the kernel refuses (before
+ * Linux 5.9), the reader keeps the program's table.
  *
  * One request at a time. Mostly the monitor asks, sometimes a thread that nudges another; at activation
  * there is no reader yet and the caller reads for itself. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include <fcntl.h>
 #include <linux/close_range.h>

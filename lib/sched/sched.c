@@ -34,7 +34,7 @@
  *
  * Everything here runs on scheduler stacks, with the worker's own thread pointer, inside the
  * runtime: nothing may use the program's TLS, malloc, or an intercepted function. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include "arch/syscall.h"
 #include "base/log.h"

@@ -252,20 +252,7 @@ void account_start(struct fiber *self);
 void account_stop(struct fiber *self);
 /* A new fiber starts counting if the others do. */
 void account_new(struct fiber *f);
-/* The monitor's part before accounting is switched on. */
-void account_look(struct worker *w);
-void account_after_fork(void);
 uint64_t thread_cpu(uint32_t ktid);
-/* The monitor's kernel thread: it has the attributes that the process gave its threads. */
-uint32_t monitor_ktid(void);
-/* Runs job(arg) on the maker, a kernel thread with those attributes too (maker.c), and waits until it has.
- * Not on the monitor, nor inside the runtime or holding a lock. */
-void maker_do(void (*job)(void *), void *arg);
-/* The last step of activation. */
-void maker_start(void);
-/* Has the monitor look now. */
-void monitor_wake(void);
-
 /* Makes the kernel thread's signal mask and alternate stack those of the fiber, and sees to its
  * signals. */
 void worker_take_signals(struct fiber *self);
@@ -289,7 +276,7 @@ static inline void runtime_leave(struct fiber *self)
     }
     struct worker *w = self->worker;
     store_release(&w->in_runtime, 0); /* partner: the monitor's read after its membarrier */
-    fence_compiler();                 /* partner: the barrier in signal_post (lib/signal) */
+    fence_compiler();                 /* partner: the barrier in post (lib/signal/route.c) */
     /* Outside the runtime, because a signal that becomes deliverable runs the program's handler. */
     if (unlikely(self->sigmask != w->sigmask || self->alt_sp != w->alt_sp ||
                  load_relaxed(&self->attention)))
@@ -358,23 +345,8 @@ _Noreturn void fiber_switch_away(struct fiber *self, struct fiber *next,
 void rescue_install(void);
 bool rescue_installed(void);
 
-/* A signal of the monitor's has interrupted the fiber outside the runtime, and everything is blocked:
- * true: it was to stop, has let others run, and is inside the runtime again, maybe on another worker.
- * False: nothing happened, or it will stop later. */
-bool preempt_here(struct fiber *self, struct worker *w, void *ucontext);
-/* The same inside the runtime. */
-void preempt_later(struct fiber *self, struct worker *w);
 /* ATTENTION_PREEMPT is set and the fiber leaves the runtime, or a section without preemption. */
 void preempt_due(struct fiber *self);
-/* Monitor: how long a fiber may run while others wait, ns; 0: for ever. */
-extern uint64_t preempt_slice;
-void preempt_start(void);
-/* Monitor: stops what w runs now, or later. False: that cannot be done. */
-bool preempt_request(struct worker *w, struct proc *p);
-/* On a scheduler stack: the oldest fiber that used up its slice. */
-struct fiber *preempted_get(struct proc *p, bool must);
-/* Post action: the fiber's registers are saved. */
-void requeue_hog(struct worker *w, void *fiber);
 
 /* First thing on a new context: performs the previous context's post-switch action. */
 static inline void worker_run_post(struct worker *w)
@@ -405,107 +377,64 @@ void chaos_start(void);
 /* On the fiber, outside the runtime, at the entry of a call. */
 void chaos_call(struct fiber *self);
 
-/* ---- inside the room ---- */
-uint64_t chaos_seed(uint32_t id);
-/* Inside the runtime with a proc, just entered. */
-void chaos_inside(struct fiber *self);
-/* Outside, just left. */
-void chaos_leaving(struct fiber *self);
-/* The monitor. */
-void chaos_look(struct worker *w);
-void sched_release_lock(struct worker *w, void *lock); /* a ready-made post action */
-void schedule(struct worker *w) __attribute__((noreturn));
-void sched_wake_one(void);
-void worker_give_locked(struct worker *w, struct proc *p);
-void globq_put(struct runq_batch *b);
-struct fiber *globq_get(struct proc *p, uint32_t most);
-struct fiber *proc_next(struct worker *w, struct proc *p);
-void proc_put(struct proc *p, struct fiber *f);
-void proc_release_locked(struct proc *p);
-bool proc_take_idle_locked(struct worker *w);
-bool proc_reclaim_locked(struct proc *p);
-struct proc *proc_retake(struct worker *w);
+/* ---- workers, for the rooms above (worker.c, proc.c, sched.c) ---- */
+
+struct worker *worker_make(void);
+/* Puts it on the list of all. */
+void worker_publish(struct worker *w);
+/* On its kernel thread: nothing arrives but what all kernel threads must take. */
+void worker_block_signals(struct worker *w);
 /* Whether f runs on w outside of the runtime. If so it stays there until worker_let_go, and takes what
  * signals w's kernel thread has got by then before it lets another fiber run. Between the two only a
  * signal may be sent. Inside the runtime, or the monitor. */
 bool worker_hold(struct worker *w, struct fiber *f);
 void worker_let_go(struct worker *w);
-void worker_set_alt(struct fiber *self);
-/* Whether a signal handler of the program's runs on the fiber whose stack pointer is sp. */
-bool worker_in_handler(struct fiber *self, uintptr_t sp);
-/* Lets others run: the calling fiber, inside the runtime, goes where post puts it. */
-void fiber_reschedule(struct fiber *self, void (*post)(struct worker *, void *));
-/* Does before that what a park does. */
-void fiber_before_others(struct fiber *self);
-void sched_barrier(void);
-/* count: asked again by the monitor while the program runs, NULL: the number is fixed. */
-int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber,
-                uint32_t (*count)(void));
-/* ---- follow.c ---- */
-void follow_start(uint32_t (*count)(void));
-void follow_look(uint64_t now);
-int worker_start(void);
-/* ---- maker.c ---- */
-void maker_after_fork(void);
-/* The spare list is empty. Anyone. False: there is no maker. */
-bool maker_call(void);
-/* What lib/handoff has the maker do besides, whenever it is called. */
-extern void (*maker_also)(void);
-/* The worker that it made is on the list, or has come to nothing. */
-void maker_started(void);
-/* First thing of a worker without a proc: it is a spare. */
-void schedule_spare(struct worker *w) __attribute__((noreturn));
-struct worker *worker_make(void);
-int monitor_start(void);
-/* reader.c. The contents of a small file, ended by 0; the number of bytes or -errno. The monitor, and
- * whoever activates the runtime before there is a monitor. */
-long reader_slurp(const char *path, char *buffer, size_t size);
-void reader_write(const char *path, char *text, size_t n);
-void reader_start(void);
-void reader_after_fork(void);
-/* names.c: at the start, when the first fiber gets a name, and at each look at a worker. */
-void names_start(void);
-void names_show(void);
-void names_look(struct worker *w);
-void monitor_kick(void);
-/* The fiber that w runs has something to see and was met in our code, outside the runtime, where it cannot:
- * it may be about to block. The monitor interrupts it until it has come by. In handlers as well. */
-void monitor_look_again(struct worker *w);
-void share_start(void);
-void share_look(uint64_t now);
-/* Whether one more proc may run. */
-static inline bool share_room(void)
-{
-    return load_relaxed(&sched.nprocs) - load_relaxed(&sched.nidle) <
-           load_relaxed(&sched.proc_limit);
-}
-/* Whether there is an idle proc, and a CPU for it. */
-static inline bool sched_room(void)
-{
-    uint32_t idle = load_relaxed(&sched.nidle);
-    return idle && load_relaxed(&sched.nprocs) - idle < load_relaxed(&sched.proc_cap);
-}
-/* Whether more procs run than CPUs may be used. */
-static inline bool sched_over(void)
-{
-    uint32_t idle = load_relaxed(&sched.nidle), n = load_relaxed(&sched.nprocs);
-    return n > idle && n - idle > load_relaxed(&sched.proc_cap);
-}
-void sched_after_fork(void);
-void worker_idle_signals(struct worker *w);
 /* Wakes an idle worker, which looks at what is noted for it and at its mask again. */
 void worker_look(struct worker *w);
-void worker_block_signals(struct worker *w);
-void worker_drop_alt(struct worker *w);
-void worker_publish(struct worker *w);
 static inline void worker_drain(struct worker *w)
 {
     if (unlikely(load_relaxed(&w->signals)))
         sched_signal_ops.drain(w, NULL);
 }
-extern struct fiber *sched_main_fiber;
-void handoff_proc(struct proc *p);
+/* Takes the proc of a worker that is outside the runtime; NULL: it is inside. */
+struct proc *proc_retake(struct worker *w);
+/* Wakes a worker for an idle proc, unless some worker searches already. */
+void sched_wake_one(void);
+/* Every thread of the process that runs has passed a barrier. */
+void sched_barrier(void);
+void sched_release_lock(struct worker *w, void *lock); /* a ready-made post action */
 
-#define LOCAL_PASS 61u /* switches between two looks at the global queue, timers and poller */
+/* ---- the kernel threads beside them (monitor.c, maker.c, reader.c, names.c) ---- */
+
+/* The monitor's kernel thread: it has the attributes that the process gave its threads. */
+uint32_t monitor_ktid(void);
+/* Has the monitor look now; kick: if it sleeps deeply, else it will look by itself. */
+void monitor_wake(void);
+void monitor_kick(void);
+/* The fiber that w runs has something to see and was met in our code, outside the runtime, where it cannot:
+ * it may be about to block. The monitor interrupts it until it has come by. In handlers as well. */
+void monitor_look_again(struct worker *w);
+/* Runs job(arg) on the maker, a kernel thread with those attributes too, and waits until it has. Not on
+ * the monitor, nor inside the runtime or holding a lock. */
+void maker_do(void (*job)(void *), void *arg);
+/* The spare list is empty. Anyone. False: there is no maker. */
+bool maker_call(void);
+/* What lib/handoff has the maker do besides, whenever it is called. */
+extern void (*maker_also)(void);
+/* The contents of a small file, ended by 0; the number of bytes or -errno. The monitor, and whoever
+ * activates the runtime before there is a monitor. */
+long reader_slurp(const char *path, char *buffer, size_t size);
+/* A fiber has got a name: kernel threads show them from now on. */
+void names_show(void);
+
+/* ---- activation and fork ---- */
+
+extern struct fiber *sched_main_fiber;
+/* count: asked again by the monitor while the program runs, NULL: the number is fixed. */
+int sched_start(uint32_t nprocs, uint32_t max_workers, struct fiber *main_fiber,
+                uint32_t (*count)(void));
+/* The last step of activation. */
+void maker_start(void);
+void sched_after_fork(void);
 
 #endif

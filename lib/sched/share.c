@@ -16,7 +16,7 @@
  * Only the monitor calls this, on its own stack. Invariant: 1 <= proc_limit <= proc_cap. The limit is
  * advice for waking workers; a running worker is never stopped, it goes to sleep when it has nothing
  * to do and is not woken beyond the limit. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include "arch/syscall.h"
 #include "base/log.h"

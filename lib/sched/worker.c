@@ -6,7 +6,7 @@
  *
  * worker_start is called by the maker (maker.c) or during activation; it makes a kernel thread with
  * libc's pthread_create, so that libc's own thread list knows it. */
-#include "sched/sched.h"
+#include "sched/internal.h"
 
 #include <errno.h>
 #include <signal.h>
