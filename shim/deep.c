@@ -13,8 +13,8 @@
  * alone, and a wake-up goes to the table first and to the kernel, where everybody else waits, for the
  * rest. Three kinds of words are always waited for in the kernel:
  *
- *   libc's static locks, arenas of    making a kernel thread takes some of these, inside the runtime and
- *   malloc, ld.so's locks             with a proc; so whoever holds one must not need a proc to go on
+ *   libc's static locks, arenas of    making a kernel thread takes some of these: the maker would wait for a
+ *   malloc, ld.so's locks             holder who waits for the proc that the new thread is to run
  *   robust and PI mutexes             the kernel wakes their waiters when the owner dies
  *   shared futexes                    other processes wake them
  *
@@ -264,8 +264,8 @@ static long body_futex_wake(struct deep_call *c)
 {
     struct deep_call rest = *c;
     int op = (int)c->arg[1] & FUTEX_CMD_MASK, n = (int)c->arg[2];
-    /* Locks that making a kernel thread takes: the monitor may be who waits. Looking at our table first
-     * might mean to queue up for a proc, which the monitor alone could see to. */
+    /* Locks that making a kernel thread takes: the maker may be who waits. Looking at our table first
+     * might mean to queue up for a proc, for which there is a worker only when the maker has got on. */
     if (!(c->arg[1] & FUTEX_PRIVATE_FLAG) || in_kernel((uintptr_t)c->arg[0], 0))
         return raw(c);
     if (op == FUTEX_WAKE || op == FUTEX_WAKE_BITSET) {

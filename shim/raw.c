@@ -2,10 +2,9 @@
  *
  * Those that wait on descriptors or for time are answered as the functions are, so that the fiber parks; the
  * others block the kernel thread, whose proc is passed on. syscall(2) is no cancellation point, but the
- * asynchronous type ends any wait. A call that
- * a signal ended which was not for this fiber is made again (call_disturbed): the kernel restarts calls by
- * the flags of the handler, which was not the fiber's. Signals, futexes and what names a thread were looked
- * at before (variadic.c).
+ * asynchronous type ends any wait. A call that a signal ended which was not for this fiber is made again
+ * (call_disturbed): the kernel restarts calls by the flags of the handler, which was not the fiber's. Signals,
+ * futexes and what names a thread were looked at before (variadic.c).
  *
  * Called on the program's stacks. */
 #include "shim/calls.h"

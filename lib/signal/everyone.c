@@ -3,7 +3,7 @@
  * The kernel gives a signal for the process to any kernel thread that has it unblocked, and it kills the
  * process, or not, by the masks of kernel threads. So idle workers stand in for all fibers: an idle
  * worker blocks what every fiber blocks and nothing else. A signal that comes to one goes to a parked
- * fiber that takes it (route in deliver.c).
+ * fiber that takes it (route.c).
  *
  * `blocked` is a lower bound of what every fiber blocks: a fiber that unblocks something lowers it before
  * it parks, under the lock; blocking, and the end of a fiber, only make it out of date, and who needs it

@@ -67,8 +67,7 @@ static bool take_back(struct fiber *self)
 }
 
 /* In the handler of the monitor's signal, with everything blocked and something raised, before the fiber may
- * move. What is not
- * pending has a frame already, beneath, and will find that it is no longer awaited. */
+ * move. What is not pending has a frame already, beneath, and will find that it is no longer awaited. */
 void signal_not_raised(struct fiber *self)
 {
     take_back(self);
