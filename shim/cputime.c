@@ -341,6 +341,9 @@ long cpu_clock_syscall(long nr, const long a[6])
         return getrusage(RUSAGE_THREAD, (struct rusage *)a[1]) ? -errno : 0;
     case SYS_timer_create: {
         uint64_t id;
+        if ((a[1] && user_probe((void *)a[1], sizeof(struct sigevent))) ||
+            user_probe((void *)a[2], sizeof(int)))
+            return -EFAULT;
         int err = make_timer((clockid_t)a[0], (struct sigevent *)a[1], &id, create_raw);
         if (!err)
             *(int *)a[2] = (int)id;

@@ -142,7 +142,7 @@ static ssize_t write_pipe(struct fiber *self, int fd, const char *buf, size_t n,
     return (ssize_t)done;
 }
 
-ssize_t write_any(struct fiber *self, int fd, const void *buf, size_t n)
+static ssize_t write_any(struct fiber *self, int fd, const void *buf, size_t n)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
         ssize_t r;

@@ -59,7 +59,6 @@ static inline ssize_t timed_out(ssize_t r)
 
 /* read and write on any descriptor, at its own position. */
 ssize_t read_any(struct fiber *self, int fd, const struct iovec *iov, int count);
-ssize_t write_any(struct fiber *self, int fd, const void *buf, size_t n);
 ssize_t writev_any(struct fiber *self, int fd, const struct iovec *iov, int count);
 
 static inline size_t message_bytes(const struct msghdr *msg)
@@ -70,8 +69,7 @@ static inline size_t message_bytes(const struct msghdr *msg)
     return n;
 }
 
-/* Sockets (socket.c). part: something was sent already, so a handler ends the call. */
-long socket_wait_for_room(struct fiber *self, int fd, uint64_t deadline, bool part);
+/* Sockets (socket.c): the rest, when done bytes were sent already. */
 ssize_t socket_sendmsg_rest(struct fiber *self, int fd, const struct msghdr *msg, int flags,
                             ssize_t done, uint64_t deadline);
 

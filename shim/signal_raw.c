@@ -98,7 +98,9 @@ long signal_call(long nr, const long *a)
         sigset_t set;
         if (!fiber_here())
             return -ENOSYS;
-        r = (size_t)a[1] > 8 ? -EINVAL : result(sigpending(&set));
+        r = (size_t)a[1] > 8                         ? -EINVAL
+            : user_probe((void *)a[0], (size_t)a[1]) ? -EFAULT
+                                                     : result(sigpending(&set));
         if (!r)
             memcpy((void *)a[0], &set, (size_t)a[1]);
         break;

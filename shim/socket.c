@@ -189,7 +189,8 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
  * blocked in send would return: look again this often. */
 #define LOOK_AGAIN (250 * NSEC_PER_MSEC)
 
-long socket_wait_for_room(struct fiber *self, int fd, uint64_t deadline, bool part)
+/* part: something was sent already, so a handler ends the call. */
+static long wait_for_room(struct fiber *self, int fd, uint64_t deadline, bool part)
 {
     uint64_t look = timer_now() + LOOK_AGAIN, end = deadline < look ? deadline : look;
     long ready = part ? RESTART_PART(self, poller_wait(self, fd, POLLOUT, end, PARK_WRITE))
@@ -205,7 +206,7 @@ static ssize_t send_rest(struct fiber *self, int fd, const char *buf, size_t n, 
                          uint64_t deadline)
 {
     for (int futile = 0;;) {
-        long ready = socket_wait_for_room(self, fd, deadline, done || part);
+        long ready = wait_for_room(self, fd, deadline, done || part);
         if (ready < 0)
             return done ? (ssize_t)done : timed_out(ready);
         ssize_t r = sys_call(SYS_sendto, fd, buf + done, n - done,
@@ -284,7 +285,7 @@ ssize_t socket_sendmsg(struct fiber *self, int fd, const struct msghdr *msg, int
         }
         if (done > 0)
             break;
-        long ready = socket_wait_for_room(self, fd, deadline, false);
+        long ready = wait_for_room(self, fd, deadline, false);
         if (ready < 0)
             return timed_out(ready);
     }

@@ -1,9 +1,8 @@
 /* The CPU quota of our cgroup, v2 or v1: RADDLE_PROCS' default is limited by it, because procs beyond
  * the quota only make the kernel throttle all of them.
  *
- * Runs at activation, on the program's stack, and then on the monitor's, with raw system calls into
- * local buffers.
- * Whatever cannot be read or parsed means "no limit". */
+ * Runs at activation, on the program's stack, and then on the monitor's, for which the reader opens the
+ * files. Whatever cannot be read or parsed means "no limit". */
 #include <string.h>
 #include "thread/internal.h"
 

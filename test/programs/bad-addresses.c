@@ -107,6 +107,9 @@ static void bad(void *p)
     FAULTS(syscall(SYS_rt_sigtimedwait, p, NULL, &brief, 8));
     FAULTS(syscall(SYS_ppoll, p, 1, &brief, NULL, 8));
     FAULTS(syscall(SYS_nanosleep, p, NULL));
+    FAULTS(syscall(SYS_rt_sigpending, p, 8));
+    FAULTS(syscall(SYS_timer_create, CLOCK_MONOTONIC, p, &len));
+    FAULTS(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, p));
 }
 
 static void queues(void *p)
