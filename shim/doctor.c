@@ -96,7 +96,7 @@ void doctor(void)
     bool fibers = runtime_mode == RUNTIME_ACTIVE;
     const char *why = runtime_direct_reason ? runtime_direct_reason : "asked for (RADDLE_BOUND)";
     line("libc", "glibc %s; %s", gnu_get_libc_version(),
-         layout ? layout : "its thread layout was recognised");
+         layout && *layout ? layout : "its thread layout was recognised");
     line("switch", "%s",
          arch_tp_native() ? "wrfsbase, in user space"
                           : "arch_prctl, a system call for each (no fsgsbase)");

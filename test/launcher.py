@@ -117,6 +117,7 @@ def doctor_says_what_works():
         same(len(found), 1)
         return found[0]
     assert line('threads').startswith('fibers on '), line('threads')
+    assert line('libc').endswith('; its thread layout was recognised'), line('libc')
     same(line('poller', RADDLE_POLLER='epoll'), 'epoll')
     same(line('poller', RADDLE_DEBUG_FAIL='uring'), 'epoll')
     same(line('io_uring', RADDLE_DEBUG_FAIL='uring'), 'denied for a test')
