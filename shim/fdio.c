@@ -241,27 +241,37 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 
 /* ---- descriptors that go away ---- */
 
-/* The number fd will mean another file, or none. A vfork child has descriptors of its own. */
-static void before_close(int fd)
+/* The number fd will mean another file, or none. A vfork child has descriptors of its own. True: after_close
+ * is to follow. */
+static bool before_close(int fd)
 {
     struct fiber *self = fiber_self;
     if (self && load_relaxed(&self->flags) & FIBER_VFORK)
-        return;
-    if (runtime_mode == RUNTIME_ACTIVE && self)
-        poller->closing(self, fd);
+        return false;
+    bool waits = runtime_mode == RUNTIME_ACTIVE && self;
+    if (waits)
+        poller_closing(self, fd);
     fd_forget(fd);
+    return waits;
+}
+
+static int after_close(bool follows, int fd, int result)
+{
+    if (follows)
+        poller_closed(fd);
+    return result;
 }
 
 EXPORT int close(int fd)
 {
-    before_close(fd);
     struct fiber *self = fiber_at_cancel_point();
+    bool follows = before_close(fd);
     if (!self)
-        return REAL(close)(fd);
+        return after_close(follows, fd, REAL(close)(fd));
     handoff_enter(self); /* SO_LINGER */
     long r = sys_call(SYS_close, fd);
     handoff_leave(self);
-    return (int)set_errno(r);
+    return after_close(follows, fd, (int)set_errno(r));
 }
 
 EXPORT int dup(int fd)
@@ -276,16 +286,15 @@ EXPORT int dup(int fd)
 EXPORT int dup2(int from, int to)
 {
     fd_unshare(from < 0 ? 0 : from);
-    if (from != to)
-        before_close(to);
-    return REAL(dup2)(from, to);
+    bool follows = from != to && before_close(to);
+    return after_close(follows, to, REAL(dup2)(from, to));
 }
 
 EXPORT int dup3(int from, int to, int flags)
 {
     fd_unshare(from < 0 ? 0 : from);
-    before_close(to);
-    return REAL(dup3)(from, to, flags);
+    bool follows = before_close(to);
+    return after_close(follows, to, REAL(dup3)(from, to, flags));
 }
 
 static void before_close_from(unsigned first, unsigned last)
@@ -295,7 +304,7 @@ static void before_close_from(unsigned first, unsigned last)
         return;
     for (unsigned fd = first; fd <= last && fd < FD_TABLE_SIZE; fd++)
         if (load_relaxed(&fd_table[fd].kind) || load_relaxed(&fd_table[fd].unsubmitted))
-            before_close((int)fd);
+            after_close(before_close((int)fd), (int)fd, 0);
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags)

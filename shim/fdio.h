@@ -73,6 +73,10 @@ static inline size_t message_bytes(const struct msghdr *msg)
 ssize_t socket_sendmsg_rest(struct fiber *self, int fd, const struct msghdr *msg, int flags,
                             ssize_t done, uint64_t deadline);
 
+/* MSG_WAITALL on a stream (waitall.c). */
+ssize_t receive_all(struct fiber *self, int fd, struct msghdr *msg, int flags);
+ssize_t receive_all_plain(struct fiber *self, int fd, void *buf, size_t n, int flags);
+
 /* Files (file.c). offset: NO_OFFSET for the position of the description. */
 ssize_t file_read(struct fiber *self, int fd, const struct iovec *iov, int count, uint64_t offset);
 ssize_t file_write(struct fiber *self, int fd, const struct iovec *iov, int count, uint64_t offset);

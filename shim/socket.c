@@ -77,6 +77,9 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
         return tried ? -EAGAIN : receive_now(c, flags);
     if (flags & MSG_WAITALL && !is_stream(fd))
         flags &= ~MSG_WAITALL; /* the ring would put records together */
+    if (flags & MSG_WAITALL)
+        return c->msg ? receive_all(self, fd, c->msg, flags)
+                      : receive_all_plain(self, fd, c->buf, c->n, flags);
     uint64_t deadline = fd_socket_deadline(fd, false);
     struct io io = { .kind = c->msg ? IO_RECVMSG : IO_RECV,
                      .reason = PARK_READ,
@@ -85,28 +88,10 @@ static ssize_t receive(struct fiber *self, const struct receive *c, int flags)
                      .len = (uint32_t)(c->n < MAX_TRANSFER ? c->n : MAX_TRANSFER),
                      .flags = (uint32_t)flags,
                      .tried = true };
-    ssize_t r = -EOPNOTSUPP;
-    /* The ring would collect the same bytes again and again. */
-    if ((flags & (MSG_WAITALL | MSG_PEEK)) != (MSG_WAITALL | MSG_PEEK))
-        r = RESTART(self, deadline == TIMER_NEVER, poller->io(self, &io, deadline));
+    ssize_t r = RESTART(self, deadline == TIMER_NEVER, poller->io(self, &io, deadline));
     if (r != -EOPNOTSUPP) {
         note_likely(fd, io.more || (r > 0 && r == (ssize_t)c->n));
         return timed_out(r);
-    }
-    if (flags & MSG_WAITALL) {
-        /* The kernel collects the pieces, in one call: between two the number may come to mean another
-         * file. Until there is one nobody needs a kernel thread. */
-        long ready = deadline != TIMER_NEVER
-                         ? 0
-                         : RESTART(self, true, poller_wait(self, fd, POLLIN, deadline, PARK_READ));
-        if (ready < 0)
-            return ready;
-        handoff_block_enter(self);
-        r = c->msg ? CALL_RESTART(self, deadline == TIMER_NEVER, SYS_recvmsg, fd, c->msg, flags)
-                   : CALL_RESTART(self, deadline == TIMER_NEVER, SYS_recvfrom, fd, c->buf, c->n,
-                                  flags, NULL, NULL);
-        handoff_block_leave(self);
-        return r;
     }
     for (;;) {
         r = receive_now(c, flags | MSG_DONTWAIT);

@@ -70,6 +70,19 @@ static void *in_waitall(void *arg)
     return arg;
 }
 
+/* A part has come. */
+static void *in_waitall_part(void *arg)
+{
+    char room[16];
+    int own[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, own) || write(own[1], room, 1) != 1)
+        abort();
+    begun++;
+    recv(own[0], room, sizeof room, MSG_WAITALL);
+    return arg;
+}
+
 static void *in_queue(void *arg)
 {
     char room[16];
@@ -209,6 +222,7 @@ int main(void)
     run("sendfile", in_sendfile);
     run("recvmmsg", in_recvmmsg);
     run("recv-waitall", in_waitall);
+    run("recv-waitall-part", in_waitall_part);
     if (queue >= 0)
         run("mq_receive", in_queue);
     run("waitpid", in_wait);

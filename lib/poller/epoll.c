@@ -8,10 +8,10 @@
  *
  * Difference to io_uring and to kernel threads: closing a descriptor ends the waits on it with
  * EBADF, because nothing keeps the old file for the waiter; without that it could be woken for
- * another file of the same number.
+ * another file of the same number. A receive that collects pieces goes on (hold.c).
  *
  * Stacks: io() and closing() on fibers, the rest on scheduler stacks or the monitor's. */
-#include "poller/poller.h"
+#include "poller/collect.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -300,30 +300,54 @@ static void unlock(struct worker *w, void *arg)
     lock_release(&state.table[x->fd].lock);
 }
 
+/* Inside the runtime. hold: -EBADF if its number is no longer fd. */
+static long wait_inside(struct fiber *self, const struct io *io, uint64_t deadline,
+                        struct hold *hold)
+{
+    struct fd_waiters *q = &state.table[io->fd];
+    struct waiter x = { .fiber = self, .fd = io->fd, .events = io->flags, .queued = true };
+    lock_acquire(&q->lock);
+    x.next = q->first;
+    q->first = &x;
+    add_relaxed(&state.waiting, 1);
+    int err = arm(q, io->fd);
+    if (hold) {
+        fence_seq(); /* partner: hold_move, which changes the number before epoll_closing looks */
+        if (load_relaxed(&hold->fd) != io->fd)
+            err = -EBADF;
+    }
+    if (err) {
+        unlink_waiter(q, &x);
+        lock_release(&q->lock);
+        /* Regular files are always ready and cannot be registered. */
+        return err == -EPERM ? (long)(io->flags & (POLLIN | POLLOUT)) : err;
+    }
+    bool early = fiber_park_interruptible(self, io->reason, &x, unlock, &x, deadline, expire);
+    return x.result == -ETIME && early ? -EINTR : x.result;
+}
+
 static long epoll_io(struct fiber *self, struct io *io, uint64_t deadline)
 {
     if (io->kind != IO_POLL || (unsigned)io->fd >= FD_TABLE_SIZE)
         return -EOPNOTSUPP;
     if (unlikely(load_relaxed(&self->flags) & FIBER_DIRECT))
         return io_direct(io, deadline);
-    struct fd_waiters *q = &state.table[io->fd];
-    struct waiter x = { .fiber = self, .fd = io->fd, .events = io->flags, .queued = true };
     runtime_enter(self);
-    lock_acquire(&q->lock);
-    x.next = q->first;
-    q->first = &x;
-    add_relaxed(&state.waiting, 1);
-    int err = arm(q, io->fd);
-    if (err) {
-        unlink_waiter(q, &x);
-        lock_release(&q->lock);
-        runtime_leave(self);
-        /* Regular files are always ready and cannot be registered. */
-        return err == -EPERM ? (long)(io->flags & (POLLIN | POLLOUT)) : err;
-    }
-    bool early = fiber_park_interruptible(self, io->reason, &x, unlock, &x, deadline, expire);
+    long r = wait_inside(self, io, deadline, NULL);
     runtime_leave(self);
-    return x.result == -ETIME && early ? -EINTR : x.result;
+    return r;
+}
+
+static long wait_held(struct fiber *self, struct hold *h, uint32_t events, uint64_t deadline)
+{
+    int fd = load_relaxed(&h->fd);
+    struct io io = { .kind = IO_POLL, .reason = PARK_READ, .fd = fd, .flags = events };
+    return (unsigned)fd < FD_TABLE_SIZE ? wait_inside(self, &io, deadline, h) : -EBADF;
+}
+
+static long epoll_collect(struct fiber *self, struct collect *c, uint64_t deadline)
+{
+    return collect(self, c, deadline, wait_held);
 }
 
 static void epoll_closing(struct fiber *self, int fd)
@@ -352,6 +376,7 @@ static void epoll_after_fork(void)
     }
     if (state.table)
         madvise(state.table, FD_TABLE_SIZE * sizeof *state.table, MADV_DONTNEED);
+    hold_after_fork();
     state.fd = state.wake_fd = -1;
     store_relaxed(&state.waiting, 0);
     store_relaxed(&state.poller, NULL);
@@ -373,4 +398,5 @@ const struct poller_backend poller_epoll = {
     },
     .io = epoll_io,
     .closing = epoll_closing,
+    .collect = epoll_collect,
 };

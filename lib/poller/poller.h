@@ -37,6 +37,21 @@ struct io {
     bool more; /* result: the kernel says that more is there already */
 };
 
+struct msghdr;
+struct iovec;
+
+/* A receive with MSG_WAITALL from a stream socket, in pieces. */
+struct collect {
+    int fd;
+    uint32_t flags;     /* MSG_* */
+    struct msghdr *msg; /* its iovecs advance; the rest is of the last piece that had something */
+    size_t left;        /* bytes that the iovecs have room for */
+    size_t done;
+    size_t control; /* bytes of control data that came */
+    uint64_t inode; /* of the socket; 0: not yet known */
+    bool tcp;       /* else AF_UNIX */
+};
+
 struct poller_backend {
     struct poller_ops sched;
     /* Performs *io, parking the calling fiber while it waits; a bound one goes to io_direct.
@@ -48,7 +63,15 @@ struct poller_backend {
     /* fd is about to be closed or replaced: requests that name it by number must reach the kernel
      * first (or, without a kernel queue, be ended). May park the fiber. */
     void (*closing)(struct fiber *self, int fd);
+    /* Receives until all is there or the call has to end; c->done tells how much. Returns 0, -EINTR only when
+     * fiber_interrupt ended a wait (to be called again with the same *c if the call goes on), or
+     * -errno with nothing transferred; -EOPNOTSUPP: the kernel shall do the rest. */
+    long (*collect)(struct fiber *self, struct collect *c, uint64_t deadline);
 };
+
+/* Before and after the program closes or replaces fd. */
+void poller_closing(struct fiber *self, int fd);
+void poller_closed(int fd);
 
 /* The same for a fiber that has become bound on its way: the kernel blocks it. */
 long io_direct(struct io *io, uint64_t deadline);

@@ -260,4 +260,5 @@ const struct poller_backend poller_uring = {
     },
     .io = uring_io,
     .closing = uring_closing,
+    .collect = uring_collect,
 };

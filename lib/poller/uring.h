@@ -60,6 +60,7 @@ void uring_wake(struct worker *w);
 long uring_io(struct fiber *self, struct io *io, uint64_t deadline);
 long uring_futex_wait(struct fiber *self, const struct futex_wait *what, enum park_reason reason,
                       uint64_t deadline);
+long uring_collect(struct fiber *self, struct collect *c, uint64_t deadline);
 void uring_closing(struct fiber *self, int fd);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 #include "arch/syscall.h"
+#include "poller/collect.h"
 #include "poller/uring_abi.h"
 
 /* The deadline passed: cancel, on the ring that has the request. The fiber goes on when both the
@@ -119,6 +120,37 @@ static long wait_past_hangup(struct fiber *self, const struct io *io, uint64_t d
     return r;
 }
 
+/* Inside the runtime. hold: -EBADF if its number is no longer the descriptor. */
+static inline long request(struct fiber *self, const struct io *io, uint64_t deadline,
+                           struct hold *hold, struct request *q)
+{
+    struct worker *w = self->worker;
+    *q = (struct request){ .fiber = self, .owner = w, .pending = 1 };
+    struct io_uring_sqe *sqe = uring_sqe(w);
+    prepare(sqe, io);
+    if (io->kind != IO_WAITID)
+        name_fd(w->ring, io->fd);
+    bool moved = false;
+    if (hold) {
+        fence_seq(); /* partner: hold_move, which changes the number before uring_closing looks */
+        moved = load_relaxed(&hold->fd) != io->fd;
+        if (moved)
+            io_uring_prep_nop(sqe);
+    }
+    io_uring_sqe_set_data64(sqe, (uintptr_t)q);
+    w->ring->in_flight++;
+    bool early = false;
+    if (io->steady || moved)
+        fiber_park(self, io->reason, q, NULL, NULL);
+    else
+        early = fiber_park_interruptible(self, io->reason, q, NULL, q, deadline, expire);
+    if (moved)
+        return -EBADF;
+    if (load_relaxed(&q->expired) && (q->result == -ECANCELED || q->result == -EINTR))
+        return early ? -EINTR : -ETIME;
+    return q->result;
+}
+
 long uring_io(struct fiber *self, struct io *io, uint64_t deadline)
 {
     if (io->kind == IO_WAITID && !uring_knows(URING_OP_WAITID))
@@ -128,25 +160,27 @@ long uring_io(struct fiber *self, struct io *io, uint64_t deadline)
         runtime_leave(self);
         return io_direct(io, deadline);
     }
-    struct request q = { .fiber = self, .owner = w, .pending = 1 };
-    struct io_uring_sqe *sqe = uring_sqe(w);
-    prepare(sqe, io);
-    io_uring_sqe_set_data64(sqe, (uintptr_t)&q);
-    if (io->kind != IO_WAITID)
-        name_fd(w->ring, io->fd);
-    w->ring->in_flight++;
-    bool early = false;
-    if (io->steady)
-        fiber_park(self, io->reason, &q, NULL, NULL);
-    else
-        early = fiber_park_interruptible(self, io->reason, &q, NULL, &q, deadline, expire);
+    struct request q;
+    long r = request(self, io, deadline, NULL, &q);
     runtime_leave(self);
     io->more = q.cqe_flags & IORING_CQE_F_SOCK_NONEMPTY;
-    if (load_relaxed(&q.expired) && (q.result == -ECANCELED || q.result == -EINTR))
-        return early ? -EINTR : -ETIME;
-    if (unlikely(q.result == POLLRDHUP) && io->kind == IO_POLL && !(io->flags & POLLRDHUP))
+    if (unlikely(r == POLLRDHUP) && io->kind == IO_POLL && !(io->flags & POLLRDHUP))
         return wait_past_hangup(self, io, deadline);
-    return q.result;
+    return r;
+}
+
+static long wait_held(struct fiber *self, struct hold *h, uint32_t events, uint64_t deadline)
+{
+    struct request q;
+    struct io io = {
+        .kind = IO_POLL, .reason = PARK_READ, .fd = load_relaxed(&h->fd), .flags = events
+    };
+    return io.fd < 0 ? -EBADF : request(self, &io, deadline, h, &q);
+}
+
+long uring_collect(struct fiber *self, struct collect *c, uint64_t deadline)
+{
+    return collect(self, c, deadline, wait_held);
 }
 
 long uring_futex_wait(struct fiber *self, const struct futex_wait *what, enum park_reason reason,

@@ -5,6 +5,7 @@
  *
  * Stacks: uring_open on scheduler stacks or during activation; uring_unavailable during activation;
  * uring_enter wherever the owner is inside the runtime. */
+#include "poller/hold.h"
 #include "poller/uring.h"
 
 #include <errno.h>
@@ -201,4 +202,5 @@ const char *uring_unavailable(void)
 void uring_after_fork(void)
 {
     probed = NULL; /* its memory is not in the child */
+    hold_after_fork();
 }

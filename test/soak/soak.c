@@ -164,7 +164,7 @@ static struct rest look(void)
  */
 static struct rest at_rest(const struct rest *start, const struct rest *warm)
 {
-    int threads = start->threads + (int)sysconf(_SC_NPROCESSORS_ONLN) + 32;
+    int threads = start->threads + (int)sysconf(_SC_NPROCESSORS_ONLN) + 8;
     uint64_t begin = now_ns();
     struct rest r;
 

@@ -38,9 +38,7 @@ def run(way, seconds, args):
                str(CONNECTIONS.get(way, FAULTY)), '-p', str(args.patience)]
     if way != 'native':
         procs = len(os.sched_getaffinity(0))
-        # With epoll the kernel collects the pieces of MSG_WAITALL; those kernel threads go afterwards.
-        more = CONNECTIONS[way] if way == 'epoll' else KERNEL_THREADS
-        command += ['-x', '-k', str(procs + more)]
+        command += ['-x', '-k', str(procs + KERNEL_THREADS)]
     try:
         p = subprocess.run(command, env=environment(way, args.library), text=True,
                            timeout=seconds + 4 * args.patience, stdin=subprocess.DEVNULL,
