@@ -7,7 +7,8 @@
  * system's limits), the fiber looks again and again: as a reader it is one from the start, which open with
  * O_NONBLOCK allows; as a writer it becomes one when there is a reader.
  *
- * Only when there are more workers than procs, so some have blocked, does an open ask whether it is a FIFO.
+ * Only when there are more workers than procs and the one in reserve, so some have blocked, or when no more can
+ * be had, does an open ask whether it is a FIFO.
  * Called on the program's stacks, outside the runtime. */
 #include "shim/calls.h"
 
@@ -56,12 +57,18 @@ static long look_again(struct fiber *self, int dir, const char *path, int flags,
     return fd;
 }
 
+static bool none_has_blocked(void)
+{
+    uint32_t n = load_relaxed(&sched.nworkers);
+    return n <= load_relaxed(&sched.nprocs) + 1 && n < sched.max_workers;
+}
+
 long fifo_open(struct fiber *self, int dir, const char *path, int flags, mode_t mode)
 {
     int access = flags & O_ACCMODE;
     struct stat st;
-    if (likely(load_relaxed(&sched.nworkers) <= load_relaxed(&sched.nprocs)) ||
-        (access != O_RDONLY && access != O_WRONLY) || flags & (O_NONBLOCK | O_PATH | O_DIRECTORY) ||
+    if (likely(none_has_blocked()) || (access != O_RDONLY && access != O_WRONLY) ||
+        flags & (O_NONBLOCK | O_PATH | O_DIRECTORY) ||
         sys_call(SYS_newfstatat, dir, path, &st, flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0) ||
         !S_ISFIFO(st.st_mode))
         return -ENOSYS;
