@@ -71,7 +71,8 @@ int main(void)
     for (int socket = 0; socket < 2; socket++) {
         for (int writing = 0; writing < 2; writing++) {
             SYS(socket ? socketpair(AF_UNIX, SOCK_STREAM, 0, fds) : pipe(fds));
-            got = given = stop = 0;
+            got = given = 0;
+            stop = 0;
             pthread_t partner = start(writing ? drains : feeds, NULL);
             for (int i = 0; i < 1500; i++) {
                 pthread_t thread = start(writing ? writes : reads, NULL);

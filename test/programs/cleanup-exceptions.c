@@ -19,7 +19,7 @@ static void leave_scope(char **text)
 
 __attribute__((noinline)) static void deep(int levels)
 {
-    char *mark __attribute__((cleanup(leave_scope))) = "v";
+    char *mark __attribute__((cleanup(leave_scope), unused)) = "v";
 
     if (levels) {
         deep(levels - 1);

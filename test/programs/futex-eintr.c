@@ -30,7 +30,8 @@ static void *waits(void *argument)
 
 static void signal_it(struct timespec *t, int ends)
 {
-    done = handled = 0;
+    done = 0;
+    handled = 0;
     pthread_t thread = start(waits, t);
     await_sleepers(&word, private, 1);
     OK(pthread_kill(thread, SIGUSR1));

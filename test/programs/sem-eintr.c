@@ -36,7 +36,8 @@ static void *goes_on(void *argument)
 
 static pthread_t started(void *(*body)(void *), void *argument)
 {
-    waiting = done = handled = 0;
+    waiting = done = 0;
+    handled = 0;
     pthread_t thread = start(body, argument);
     while (!__atomic_load_n(&waiting, __ATOMIC_SEQ_CST)) {
         nap(1);
