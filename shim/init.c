@@ -127,7 +127,7 @@ static void do_not_inherit(char **env)
     static const char variable[] = "LD_PRELOAD=";
     char **to = env;
     for (char **e = env; e && *e; e++)
-        if (strncmp(*e, variable, sizeof variable - 1) || remove_us(*e + sizeof variable - 1))
+        if (strncmp(*e, variable, sizeof variable - 1) != 0 || remove_us(*e + sizeof variable - 1))
             *to++ = *e;
     if (to)
         *to = NULL;
