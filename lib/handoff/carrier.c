@@ -8,8 +8,7 @@
  * mark; carrier_arrived stores the mark, executes a fence and reads the notes: one sees the other.
  *
  * A struct worker of a carrier is never unmapped, as others may still look at what a fiber's worker
- * field named; the carriers that ended are reused. The free list's lock is taken inside the runtime
- * or on threads that run no handlers. */
+ * field named; the carriers that ended are reused. The free list's lock is taken where no handler runs. */
 #include "handoff/carrier.h"
 
 #include <linux/futex.h>
@@ -17,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include "arch/syscall.h"
+#include "handoff/handoff.h"
 #include "libc/tcb.h"
 
 #define CARRIER_STACK (64 * 1024)
@@ -93,18 +93,19 @@ struct worker *carrier_make(bool inherit)
 {
     struct worker *w = NULL;
     struct fiber *self = fiber_self;
-    bool direct = !self || load_relaxed(&self->flags) & FIBER_DIRECT;
-    if (direct && !inherit)
-        maker_do(make, &w); /* our own attributes would be inherited */
-    else if (direct)
+    bool fiber = self && !(load_relaxed(&self->flags) & FIBER_DIRECT);
+    uint64_t all = ~(1ull << 32), before; /* but signal 33: setuid waits for every kernel thread */
+    if (fiber)
+        handoff_enter(self); /* the maker may wait for others */
+    /* No handler: it might not come back, and what the maker is to do lies on our stack. */
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
+    if (inherit)
         make(&w);
-    else {
-        /* Not with a lock that a handler could want. Blocked signals come later. */
-        uint64_t all = ~0ull, before;
-        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
-        make(&w);
-        sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
-    }
+    else
+        maker_do(make, &w); /* a fiber's waits inside libc may end on another kernel thread */
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
+    if (fiber)
+        handoff_leave(self);
     return w;
 }
 

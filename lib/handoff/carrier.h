@@ -10,8 +10,8 @@
 #include "sched/sched.h"
 
 /* A new carrier, waiting; NULL: no memory or threads. inherit: with the attributes of the calling
- * kernel thread, else with those that the process gave its threads. On the program's stacks, outside
- * the runtime: takes libc locks. */
+ * kernel thread, else made by the maker with those that the process gave its threads. On the program's
+ * stacks, outside the runtime: waits for the maker, or takes libc's locks. */
 struct worker *carrier_make(bool inherit);
 /* Ends a carrier that has got no fiber. */
 void carrier_dismiss(struct worker *c);
