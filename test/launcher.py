@@ -6,7 +6,7 @@
 Prints TAP. The library's own behaviour is not the subject, except for what it refuses with
 RADDLE_STRICT=1: other commands are /bin/sh and friends, which create no thread.
 """
-import os, shutil, stat, subprocess, sys, tempfile
+import os, re, shutil, stat, subprocess, sys, tempfile
 from pathlib import Path
 from cases import Skip, case, run_cases, same
 
@@ -106,6 +106,17 @@ def the_process_becomes_the_command():
     p = subprocess.Popen([RADDLE, 'sh', '-c', 'echo $$'], env=BASE, stdout=subprocess.PIPE,
                          text=True)
     same(p.communicate(timeout=20)[0], f'{p.pid}\n')
+
+
+@case
+def every_variable_is_documented():
+    top = Path(__file__).resolve().parent.parent
+    ours = set(re.findall(r'^OPTION\(.*"(RADDLE_\w+)"', (top / 'lib/base/option.def').read_text(), re.M))
+    readme = set(re.findall(r'^\| `(RADDLE_\w+)`', (top / 'README.md').read_text(), re.M))
+    page = set(re.findall(r'^\.BR (RADDLE_\w+) "', (top / 'docs/raddle.7').read_text(), re.M))
+    assert len(ours) > 10, ours
+    same(sorted(readme), sorted(ours))
+    same(sorted(page), sorted(ours))
 
 
 @case
