@@ -72,6 +72,7 @@ struct worker {
     uint64_t acct_cpu;
     /* Signals that arrived inside the runtime (lib/signal), or something else to look at. */
     _Atomic(struct note *) notes;
+    _Atomic uint64_t kicked; /* signals of which a kick was sent that it has not met yet */
     _Atomic uint32_t signals;
     void *alt_sp;
     uint32_t random;

@@ -4,6 +4,8 @@
  * program's mask and flags plus SA_SIGINFO; SIG_DFL and SIG_IGN are the kernel's own. The table's
  * entry is set before the kernel's and not cleared after, so signal_arrived always finds a handler.
  * Handlers are called with three arguments whatever their kind: the ABI lets them ignore two.
+ * SA_RESETHAND is not the kernel's business: what arrives may be put off, be for another thread, or stand
+ * for a note, and the action is the default only from when the handler runs (signal_claim).
  *
  * Called on the program's stacks and, reading, in signal handlers. A vfork child never writes here:
  * the memory is its parent's. */
@@ -11,8 +13,6 @@
 #include <string.h>
 #include "arch/syscall.h"
 #include "signal/signal.h"
-
-#define KERNEL_SA_RESTORER 0x04000000
 
 static struct entry {
     _Atomic(signal_handler *) handler;
@@ -27,10 +27,15 @@ void signal_init(int (*real_sigaction)(int, const struct sigaction *, struct sig
     real = real_sigaction;
 }
 
-signal_handler *signal_handler_of(int sig, int *flags)
+static signal_handler *handler_of(int sig, int *flags)
 {
     *flags = load_relaxed(&table[sig].flags);
     return load_acquire(&table[sig].handler); /* partner: set */
+}
+
+bool signal_has_handler(int sig)
+{
+    return load_relaxed(&table[sig].handler);
 }
 
 static bool is_handler(const struct sigaction *a)
@@ -72,7 +77,7 @@ int signal_action(int sig, const struct sigaction *action, struct sigaction *old
     if (action && is_handler(action)) {
         ours = *action;
         ours.sa_sigaction = signal_arrived;
-        ours.sa_flags |= SA_SIGINFO;
+        ours.sa_flags = (ours.sa_flags | SA_SIGINFO) & ~(int)SA_RESETHAND;
         set(sig, action);
         action = &ours;
     }
@@ -91,15 +96,41 @@ int signal_action(int sig, const struct sigaction *action, struct sigaction *old
     return r;
 }
 
-void signal_reinstall(int sig)
+struct kernel_action {
+    signal_handler *handler;
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
+
+/* Somebody else has run the handler that was to run once: the action is the kernel's now. */
+static void default_action(int sig, siginfo_t *info, void *context)
 {
-    struct {
-        signal_handler *handler;
-        unsigned long flags;
-        void (*restorer)(void);
-        uint64_t mask;
-    } action = { signal_arrived, (unsigned)load_relaxed(&table[sig].flags) | SA_SIGINFO,
-                 arch_sigreturn, load_relaxed(&table[sig].mask) };
-    action.flags |= KERNEL_SA_RESTORER;
-    sys_call(SYS_rt_sigaction, sig, &action, NULL, 8);
+    (void)context;
+    sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), sys_call(SYS_gettid), sig, info);
+}
+
+signal_handler *signal_claim(int sig, int *flags)
+{
+    signal_handler *handler = handler_of(sig, flags);
+    if (likely(!(*flags & (int)SA_RESETHAND)))
+        return handler;
+    struct kernel_action kernel;
+    uint64_t all = ~0ull, mask;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
+    lock_acquire(&lock);
+    handler = handler_of(sig, flags); /* there may be a new one since */
+    sys_call(SYS_rt_sigaction, sig, NULL, &kernel, 8);
+    if (kernel.handler != signal_arrived) {
+        handler = default_action;
+    } else if (*flags & (int)SA_RESETHAND) {
+        kernel.handler = NULL; /* SIG_DFL */
+        kernel.flags |= SA_RESETHAND;
+        if (!(*flags & SA_SIGINFO))
+            kernel.flags &= ~(unsigned long)SA_SIGINFO;
+        sys_call(SYS_rt_sigaction, sig, &kernel, NULL, 8);
+    }
+    lock_release(&lock);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    return handler;
 }

@@ -96,7 +96,7 @@ static struct worker *worker_of_thread(void)
 static void call(int sig, siginfo_t *info, void *context)
 {
     int flags;
-    signal_handler *handler = signal_handler_of(sig, &flags);
+    signal_handler *handler = signal_claim(sig, &flags);
     if (handler)
         handler(sig, info, context);
 }
@@ -123,8 +123,7 @@ static uint64_t mask_after(struct fiber *self, const struct temporary *t, uint64
 static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *uc)
 {
     int flags;
-    signal_handler *handler = signal_handler_of(sig, &flags);
-    if (!handler)
+    if (!signal_has_handler(sig))
         return;
     uint64_t interrupted = *context_mask(uc), now;
     uintptr_t outer = self->handler_sp;
@@ -141,6 +140,7 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
     }
     uint64_t before = self->sigmask;
     self->frame_open = true;
+    signal_handler *handler = signal_claim(sig, &flags);
     sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8);
     self->sigmask = self->worker->sigmask = now;
     if (!outer)
@@ -172,9 +172,7 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
 static void record(struct worker *w, struct fiber *self, siginfo_t *info, ucontext_t *uc,
                    enum arrival what, struct note *mine)
 {
-    int sig = info->si_signo, flags;
-    if (signal_handler_of(sig, &flags) && (flags & (int)SA_RESETHAND))
-        signal_reinstall(sig); /* the kernel thinks that it has run */
+    int sig = info->si_signo;
     if (mine) {
         signal_keep(self, mine);
     } else if (what != KICK && /* the note of a kick is with the fiber, or on its way out already */
@@ -230,8 +228,6 @@ static void arrived_direct(struct fiber *self, int sig, siginfo_t *info, ucontex
     if (!(state & FIBER_VFORK) && load_relaxed(&self->inside) &&
         !((FAULTS & SIGNAL_BIT(sig)) && info->si_code > 0)) {
         struct note *n = kick ? NULL : note_make(info);
-        if (n && signal_handler_of(sig, &flags) && (flags & (int)SA_RESETHAND))
-            signal_reinstall(sig);
         if (n)
             signal_keep(self, n);
         if (n || kick) {
@@ -254,7 +250,7 @@ static void arrived_direct(struct fiber *self, int sig, siginfo_t *info, ucontex
         if (load_relaxed(&self->pending))
             signal_deliver_direct(self);
     }
-    signal_handler *handler = signal_handler_of(sig, &flags);
+    signal_handler *handler = signal_claim(sig, &flags);
     if (!handler)
         return;
     if (self->temporary && !(state & FIBER_VFORK)) { /* as in run_here */
@@ -309,6 +305,8 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
     }
     struct note *mine = NULL;
     enum arrival what = what_arrived(self, info, &mine);
+    if (unlikely(load_relaxed(&w->kicked) & bit) && what == KICK)
+        atomic_fetch_and_explicit(&w->kicked, ~bit, memory_order_relaxed);
     if (inside || !may_interrupt(uc) || load_relaxed(&self->raised)) {
         record(w, self, info, uc, what, mine);
         return;

@@ -49,7 +49,7 @@ struct note *signal_next(struct fiber *self, uint64_t set)
     uint64_t bit = found ? SIGNAL_BIT(found->info.si_signo) : 0;
     bool more = false;
     /* Before the others of its number are back: whoever sends one now sets the bit again. */
-    atomic_fetch_and_explicit(&self->pending, ~bit, memory_order_relaxed);
+    atomic_fetch_and_explicit(&self->pending, ~bit, memory_order_seq_cst);
     for (struct note *n = all, *next; n; n = next) {
         next = n->next;
         if (n->tid != self->tid) {
@@ -71,6 +71,7 @@ bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
         return false;
     *info = n->info;
     note_free(n);
+    signal_kicks_gone(self, info->si_signo);
     return true;
 }
 

@@ -89,6 +89,29 @@ static void take_kick(int sig)
             &info); /* for the process; one for us becomes one with what is raised now */
 }
 
+/* After a note was taken. Somebody may hold this kernel thread (worker_hold) just now, and send the kick for
+ * that note: waits until it is here. Then the kick goes, if the kernel has not delivered it yet. */
+void signal_kicks_gone(struct fiber *self, int sig)
+{
+    struct worker *w = self->worker;
+    uint64_t bit = SIGNAL_BIT(sig);
+    struct timespec now = { 0 };
+    siginfo_t info;
+    if (load_relaxed(&self->flags) & FIBER_DIRECT || likely(!load_seq(&w->retake)))
+        return; /* nobody did since it last entered the runtime; partners: worker_hold, post */
+    for (unsigned round = 0; load_acquire(&w->retake_lock.held); round++)
+        lock_relax(round);
+    if (likely(!(load_relaxed(&w->kicked) & bit)))
+        return;
+    while (sys_call(SYS_rt_sigtimedwait, &bit, &info, &now, 8) == sig) {
+        if (signal_is_kick(&info))
+            break;
+        if (!was_raised(&info) && !signal_put_by(w, self, &info, info.si_code == SI_TKILL))
+            signal_give_back(&info);
+    }
+    atomic_fetch_and_explicit(&w->kicked, ~bit, memory_order_relaxed);
+}
+
 /* The kernel thread is the fiber's, and has the mask. The notes stay where they are until a signal of their
  * number arrives, a kick or another: it stands for the oldest of them (arrived_direct). If they were raised
  * themselves, they would be behind what the kernel has queued for this thread while they waited. */
@@ -128,6 +151,7 @@ bool signal_raise_next(struct fiber *self, uint64_t set)
         siginfo_t info = n->info;
         *mark_place(&info) = mark_of(n);
         store_relaxed(&self->raised, n); /* no handler of the program's from here to that of n */
+        signal_kicks_gone(self, info.si_signo);
         take_kick(info.si_signo);
         /* The handler runs when this returns, if not everything is blocked here (monitor.c). */
         if (load_relaxed(&self->raised) == n)

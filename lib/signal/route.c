@@ -9,7 +9,10 @@
  * is that of proc_retake: sender stores, makes all CPUs pass a barrier, and looks; the fiber changes
  * its state, and looks, without a fence.
  *
- * A kick finds its target or nobody: it is sent while the target is held where it is (worker_hold).
+ * A kick finds its target or nobody: it is sent while the target is held where it is (worker_hold). Nor does
+ * it outlive its note: it is sent while the note waits, and who takes that disposes of the kick before anything
+ * else happens (signal_kicks_gone). Else it would meet an action that is the default since, or the kernel thread
+ * of a fiber that does not block what the target blocks.
  *
  * Called inside the runtime, on a scheduler stack, or on kernel threads that are not ours with every signal
  * blocked: locks are taken. */
@@ -69,7 +72,11 @@ static void post(struct fiber *f, struct note *n)
         (!everyone_takes(f, bit) && !(*(volatile uint64_t *)&f->sigwait & bit)))
         return;
     if (worker_hold(w, f)) {
-        signal_kick(w->ktid, sig);
+        /* Not when f has its note already: the action may be the default since, and the kick would end us. */
+        if (load_seq(&f->pending) & bit) { /* partner: signal_kicks_gone */
+            atomic_fetch_or_explicit(&w->kicked, bit, memory_order_relaxed);
+            signal_kick(w->ktid, sig);
+        }
         worker_let_go(w);
     }
 }
@@ -191,6 +198,23 @@ static bool too_many(void)
            note_count() >= limit.rlim_cur;
 }
 
+/* A signal for f that stops the process: it does so here. By way of a note it would do it twice, as the kick
+ * does it already. */
+static bool stops_here(struct fiber *f, const siginfo_t *info)
+{
+    uint64_t bit = SIGNAL_BIT(info->si_signo), all = ~0ull, mask, but = all & ~bit;
+    struct sigaction action;
+    if (!(bit & STOPS) || !everyone_takes(f, bit) ||
+        signal_action(info->si_signo, NULL, &action) < 0 || action.sa_handler != SIG_DFL)
+        return false;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
+    sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), sys_call(SYS_gettid), info->si_signo,
+             info);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &but, NULL, 8);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    return true;
+}
+
 int signal_send(struct fiber *f, const siginfo_t *info)
 {
     struct fiber *self = fiber_self;
@@ -203,6 +227,8 @@ int signal_send(struct fiber *f, const siginfo_t *info)
     if (at_once && info->si_code != SI_QUEUE) /* which the kernel's own signals may look like */
         return (int)sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), self->worker->ktid, sig,
                              info);
+    if (f != self && stops_here(f, info))
+        return 0;
     struct note *n = sig >= SIGRTMIN && too_many() ? NULL : note_make(info);
     if (!n)
         return -EAGAIN;

@@ -10,6 +10,7 @@
 #define FAULTS                                                                                     \
     (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGILL) |          \
      SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS))
+#define STOPS (SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU))
 /* Timers that count CPU time belong to who spends it, and failed writes to the writer. */
 #define NOT_FOR_MAIN                                                                               \
     (SIGNAL_BIT(SIGPROF) | SIGNAL_BIT(SIGVTALRM) | SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(SIGXFSZ))
@@ -70,6 +71,9 @@ bool signal_raise_next(struct fiber *self, uint64_t set);
 void signal_deliver_direct(struct fiber *self);
 /* What is raised becomes a note that waits again. Async-signal-safe. */
 void signal_again(struct fiber *self);
+/* After a note of that number was taken: no kick for it comes any more. With `raised` set, or on a thread that
+ * blocks the number. */
+void signal_kicks_gone(struct fiber *self, int sig);
 /* Has come, or been taken from the kernel, while no handler may run. False: there is no room. */
 bool signal_put_by(struct worker *w, struct fiber *self, const siginfo_t *info, bool directed);
 /* sched_signal_ops. */

@@ -21,11 +21,12 @@ void signal_after_fork(void);
 
 /* sigaction(2); 0 or -1 with errno. Handlers are installed as ours. */
 int signal_action(int sig, const struct sigaction *action, struct sigaction *old);
-/* What the program's handler for sig is; NULL: none. *flags: its SA_ flags. */
+/* Whether the program has ever set a handler for sig. */
+bool signal_has_handler(int sig);
+/* The program's handler for sig, which the caller runs now: one with SA_RESETHAND is the default from here on.
+ * NULL: there was never one. *flags: its SA_ flags. In a handler. */
 typedef void signal_handler(int, siginfo_t *, void *);
-signal_handler *signal_handler_of(int sig, int *flags);
-/* The kernel has taken a SA_RESETHAND handler away at a delivery that was put off. */
-void signal_reinstall(int sig);
+signal_handler *signal_claim(int sig, int *flags);
 
 /* ---- deliver.c ---- */
 

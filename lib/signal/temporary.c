@@ -143,7 +143,7 @@ void signal_sweep(void)
     long pid = sys_call(SYS_getpid);
     set &= ~everyone_blocks(); /* it may say less than there is */
     for (; set; set &= ~bit) {
-        int sig = __builtin_ctzll(set) + 1, flags;
+        int sig = __builtin_ctzll(set) + 1;
         siginfo_t info;
         bit = SIGNAL_BIT(sig);
         if (sig == 32 || sig == 33 || !signal_taken(bit))
@@ -151,7 +151,7 @@ void signal_sweep(void)
         /* Taken first: it may have been taken by another and the mask be another since it was seen. */
         if (sys_call(SYS_rt_sigtimedwait, &bit, &info, &now, 8) != sig)
             continue;
-        if (signal_handler_of(sig, &flags)) {
+        if (signal_has_handler(sig)) {
             struct note *n = note_make(&info);
             if (n && signal_route(n)) {
                 sched_wake_one();
