@@ -175,6 +175,7 @@ static long send_to(struct fiber *f, int sig, int code, union sigval value)
     info.si_pid = pid;
     info.si_uid = (uid_t)sys_call(SYS_getuid);
     info.si_value = value;
+    signal_excludes(sig);
     return signal_send(f, &info);
 }
 
@@ -231,6 +232,7 @@ EXPORT int kill(pid_t pid, int sig)
     if (!self || sig <= 0 || sig >= _NSIG || sig == 32 || sig == 33 ||
         pid != (pid_t)sys_call(SYS_getpid))
         return REAL(kill)(pid, sig);
+    signal_excludes(sig);
     /* The main thread gets its own signals before kill returns, wherever it runs. */
     if (self == sched_main_fiber && !(signal_mask(self) & SIGNAL_BIT(sig)))
         return (int)set_errno(send_to(self, sig, SI_USER, no_value));

@@ -14,6 +14,9 @@
 #include "arch/syscall.h"
 #include "signal/signal.h"
 
+#define IGNORED_BY_DEFAULT                                                                         \
+    (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH))
+
 static struct entry {
     _Atomic(signal_handler *) handler;
     _Atomic int flags;
@@ -69,6 +72,8 @@ int signal_action(int sig, const struct sigaction *action, struct sigaction *old
     if (sig <= 0 || sig >= _NSIG || (self && load_relaxed(&self->flags) & FIBER_VFORK))
         return real(sig, action, old);
     struct sigaction before, ours, kernel;
+    bool ignores = action && !is_handler(action) &&
+                   (action->sa_handler == SIG_IGN || IGNORED_BY_DEFAULT & SIGNAL_BIT(sig));
     /* sigaction may be called by handlers: nothing may interrupt the section. */
     uint64_t all = ~0ull, mask;
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
@@ -85,6 +90,8 @@ int signal_action(int sig, const struct sigaction *action, struct sigaction *old
     if (r && action)
         set(sig, &before);
     lock_release(&lock);
+    if (ignores && r == 0)
+        signal_ignored(sig);
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
     if (r == 0 && old) {
         *old = kernel;

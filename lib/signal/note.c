@@ -18,6 +18,7 @@ static struct segment first_segment;
 static _Atomic(struct segment *) segments[SEGMENTS] = { &first_segment };
 static _Atomic uint32_t live;
 static _Atomic uint64_t sequence;
+static _Atomic uint64_t discarded[65]; /* by signal: notes before this one are void */
 
 static struct note *make_in(struct segment *s)
 {
@@ -70,6 +71,21 @@ void note_free(struct note *n)
     uint32_t i = (uint32_t)(n - s->notes);
     atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
     atomic_fetch_and_explicit(&s->used[i / 64], ~(1ull << i % 64), memory_order_release);
+}
+
+void note_discard(int sig)
+{
+    store_seq(&discarded[sig], add_seq(&sequence, 1)); /* partner: note_void in signal_keep */
+}
+
+bool note_void(const struct note *n)
+{
+    return unlikely(n->sequence < load_seq(&discarded[n->info.si_signo]));
+}
+
+void note_renew(struct note *n)
+{
+    n->sequence = add_relaxed(&sequence, 1);
 }
 
 uint32_t note_count(void)

@@ -18,6 +18,10 @@ struct note {
 struct note *note_make(const siginfo_t *info);
 void note_free(struct note *n);
 uint32_t note_count(void);
+/* All notes of the signal that were made before are void; whoever sees one frees it. */
+void note_discard(int sig);
+bool note_void(const struct note *n);
+void note_renew(struct note *n);
 void note_push(_Atomic(struct note *) *list, struct note *n);
 /* Oldest first. */
 struct note *note_take_all(_Atomic(struct note *) *list);

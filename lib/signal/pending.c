@@ -43,7 +43,7 @@ struct note *signal_next(struct fiber *self, uint64_t set)
         return NULL;
     struct note *found = NULL, *all = note_take_all(&self->notes);
     for (struct note *n = all; n; n = n->next)
-        if (n->tid == self->tid && (set & SIGNAL_BIT(n->info.si_signo)) &&
+        if (n->tid == self->tid && (set & SIGNAL_BIT(n->info.si_signo)) && !note_void(n) &&
             (!found || goes_before(n, found)))
             found = n;
     uint64_t bit = found ? SIGNAL_BIT(found->info.si_signo) : 0;
@@ -52,7 +52,9 @@ struct note *signal_next(struct fiber *self, uint64_t set)
     atomic_fetch_and_explicit(&self->pending, ~bit, memory_order_seq_cst);
     for (struct note *n = all, *next; n; n = next) {
         next = n->next;
-        if (n->tid != self->tid) {
+        if (note_void(n)) {
+            note_free(n);
+        } else if (n->tid != self->tid) {
             signal_forward(self->worker, n);
         } else if (n != found) {
             more |= SIGNAL_BIT(n->info.si_signo) == bit;
@@ -80,15 +82,49 @@ bool signal_keep(struct fiber *f, struct note *n)
 {
     int sig = n->info.si_signo;
     uint64_t bit = SIGNAL_BIT(sig);
-    if ((atomic_fetch_or_explicit(&f->pending, bit, memory_order_relaxed) & bit) &&
-        sig < SIGRTMIN) {
+    bool was_void = note_void(n);
+    if (was_void || ((atomic_fetch_or_explicit(&f->pending, bit, memory_order_seq_cst) & bit) &&
+                     sig < SIGRTMIN)) {
         note_free(n);
         return false;
     }
+    if (note_void(n)) /* since: then it came after that, or its bit would stand for nothing */
+        note_renew(n);
     n->tid = f->tid;
     note_push(&f->notes, n);
     atomic_fetch_or_explicit(&f->attention, ATTENTION_SIGNAL, memory_order_seq_cst);
     return true;
+}
+
+static void discard(uint64_t set)
+{
+    if (!note_count())
+        return;
+    for (uint64_t rest = set; rest; rest &= rest - 1)
+        note_discard(__builtin_ctzll(rest) + 1);
+    struct fiber *f = sched_main_fiber;
+    uint32_t slot = 0;
+    do {
+        if (f && load_relaxed(&f->pending) & set)
+            atomic_fetch_and_explicit(&f->pending, ~set, memory_order_seq_cst);
+    } while ((f = fiber_after(&slot)));
+}
+
+void signal_ignored(int sig)
+{
+    discard(SIGNAL_BIT(sig));
+}
+
+void signal_excludes(int sig)
+{
+    uint64_t set = sig == SIGCONT ? STOPS : SIGNAL_BIT(sig) & STOPS ? SIGNAL_BIT(SIGCONT) : 0;
+    struct timespec now = { 0, 0 };
+    siginfo_t info;
+    if (likely(!set))
+        return;
+    discard(set);
+    while (sys_call(SYS_rt_sigtimedwait, &set, &info, &now, 8) > 0) /* what the kernel has */
+        ;
 }
 
 void signal_adopt(struct fiber *self, int sig)

@@ -61,6 +61,10 @@ bool restart_wait(struct fiber *self, bool restartable);
 
 /* Takes the pending signal of the set that is next; false: none. */
 bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info);
+/* The program ignores it from now on: what is pending for threads is no more. */
+void signal_ignored(int sig);
+/* Before sig is sent to a thread of ours, or by one: SIGCONT discards the signals that stop, and they SIGCONT. */
+void signal_excludes(int sig);
 /* The kernel has made a signal pending for this kernel thread that was meant for the calling fiber, which
  * blocks it: SIGPIPE and SIGXFSZ after a system call. */
 void signal_adopt(struct fiber *self, int sig);
