@@ -44,7 +44,7 @@ def _mariadb(run):
     return server
 
 
-def _connect(run, database="", timeout=30):
+def _connect(run, database="", timeout=100):
     return Connection(run.path("socket"), database=database, timeout=timeout)
 
 
