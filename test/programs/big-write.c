@@ -4,9 +4,8 @@
  */
 #include "check.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
+#include "pairs.h"
+
 #include <sys/uio.h>
 
 enum { SIZE = 4 << 20, KINDS = 5 };
@@ -69,20 +68,13 @@ static void *reader(void *argument)
     return NULL;
 }
 
-static void tcp_pair(struct channel *channel)
+static void tcp_channel(struct channel *channel)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t length = sizeof(address);
-    int listener = SYS(socket(AF_INET, SOCK_STREAM, 0));
+    int pair[2];
 
-    SYS(bind(listener, (struct sockaddr *)&address, sizeof(address)));
-    SYS(listen(listener, 1));
-    SYS(getsockname(listener, (struct sockaddr *)&address, &length));
-    channel->to = SYS(socket(AF_INET, SOCK_STREAM, 0));
-    SYS(connect(channel->to, (struct sockaddr *)&address, sizeof(address)));
-    channel->from = SYS(accept(listener, NULL, NULL));
-    SYS(close(listener));
+    tcp_pair(pair);
+    channel->from = pair[0];
+    channel->to = pair[1];
 }
 
 int main(void)
@@ -108,7 +100,7 @@ int main(void)
             channels[i].from = fds[0];
             channels[i].to = fds[1];
         } else {
-            tcp_pair(&channels[i]);
+            tcp_channel(&channels[i]);
         }
     }
     for (int i = 0; i < KINDS; i++) {

@@ -5,29 +5,13 @@
  */
 #include "check.h"
 
-#include <netinet/in.h>
+#include "pairs.h"
+
 #include <stdatomic.h>
-#include <sys/socket.h>
 
 enum { ROUNDS = 10 };
 
 static atomic_int full;
-
-static void tcp_pair(int fds[2])
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t length = sizeof(address);
-    int listener = SYS(socket(AF_INET, SOCK_STREAM, 0));
-
-    SYS(bind(listener, (struct sockaddr *)&address, sizeof(address)));
-    SYS(listen(listener, 1));
-    SYS(getsockname(listener, (struct sockaddr *)&address, &length));
-    fds[0] = SYS(socket(AF_INET, SOCK_STREAM, 0));
-    SYS(connect(fds[0], (struct sockaddr *)&address, sizeof(address)));
-    fds[1] = SYS(accept(listener, NULL, NULL));
-    SYS(close(listener));
-}
 
 static void *sends(void *argument)
 {
@@ -50,11 +34,7 @@ int main(void)
     for (int i = 0; i < ROUNDS; i++) {
         int fds[2];
 
-        if (i % 2) {
-            tcp_pair(fds);
-        } else {
-            SYS(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
-        }
+        pair_of(i % 2, fds);
         full = 0;
         pthread_t thread = start(sends, &fds[0]);
         while (!full) {
@@ -63,8 +43,7 @@ int main(void)
         nap(i);
         SYS(shutdown(fds[0], SHUT_WR));
         finish(thread);
-        SYS(close(fds[0]));
-        SYS(close(fds[1]));
+        close_both(fds);
     }
     return 0;
 }

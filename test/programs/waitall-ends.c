@@ -5,38 +5,14 @@
  */
 #include "check.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "pairs.h"
+
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 
 enum { ROUNDS = 200 };
-
-static void tcp_pair(int pair[2])
-{
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-    socklen_t length = sizeof a;
-    int listener = (int)SYS(socket(AF_INET, SOCK_STREAM, 0));
-
-    SYS(bind(listener, (struct sockaddr *)&a, sizeof a));
-    SYS(listen(listener, 1));
-    SYS(getsockname(listener, (struct sockaddr *)&a, &length));
-    pair[1] = (int)SYS(socket(AF_INET, SOCK_STREAM, 0));
-    SYS(connect(pair[1], (struct sockaddr *)&a, sizeof a));
-    pair[0] = (int)SYS(accept(listener, NULL, NULL));
-    close(listener);
-}
-
-static void pair_of(int tcp, int pair[2])
-{
-    if (tcp)
-        tcp_pair(pair);
-    else
-        SYS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-}
 
 static void drained(int fd)
 {
@@ -44,12 +20,6 @@ static void drained(int fd)
 
     while (SYS(ioctl(fd, FIONREAD, &n)) == 0 && n)
         sched_yield();
-}
-
-static void close_both(int pair[2])
-{
-    close(pair[0]);
-    close(pair[1]);
 }
 
 struct one {

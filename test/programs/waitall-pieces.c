@@ -5,37 +5,11 @@
  */
 #include "check.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include "pairs.h"
+
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 
 enum { ROUNDS = 40, PARTS = 5, READERS = 2 };
-
-static void tcp_pair(int pair[2])
-{
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-    socklen_t length = sizeof a;
-    int one = 1, listener = (int)SYS(socket(AF_INET, SOCK_STREAM, 0));
-
-    SYS(bind(listener, (struct sockaddr *)&a, sizeof a));
-    SYS(listen(listener, 1));
-    SYS(getsockname(listener, (struct sockaddr *)&a, &length));
-    pair[1] = (int)SYS(socket(AF_INET, SOCK_STREAM, 0));
-    SYS(connect(pair[1], (struct sockaddr *)&a, sizeof a));
-    pair[0] = (int)SYS(accept(listener, NULL, NULL));
-    SYS(setsockopt(pair[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one));
-    close(listener);
-}
-
-static void pair_of(int tcp, int pair[2])
-{
-    if (tcp)
-        tcp_pair(pair);
-    else
-        SYS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-}
 
 static int queued(int fd)
 {
@@ -50,12 +24,6 @@ static void drained(int fd)
 {
     while (queued(fd))
         nap(1);
-}
-
-static void close_both(int pair[2])
-{
-    close(pair[0]);
-    close(pair[1]);
 }
 
 /* ---- several buffers */
