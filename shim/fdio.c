@@ -12,6 +12,7 @@
 #include <linux/close_range.h>
 #include "arch/syscall.h"
 #include "shim/fdio.h"
+#include "signal/await.h"
 
 /* Pipes, terminals, eventfds...: the ring waits for them itself. */
 static ssize_t wait_and_read(struct fiber *self, int fd, const struct iovec *iov, int count)
@@ -249,8 +250,10 @@ static bool before_close(int fd)
     if (self && load_relaxed(&self->flags) & FIBER_VFORK)
         return false;
     bool waits = runtime_mode == RUNTIME_ACTIVE && self;
-    if (waits)
+    if (waits) {
+        signal_await_closing(fd);
         poller_closing(self, fd);
+    }
     fd_forget(fd);
     return waits;
 }

@@ -1,9 +1,8 @@
 /* Signals: actions, masks, sending, waiting; conventions here, the work in lib/signal.
  *
  * Actions are ours from the constructor on, so that a handler set before there are threads is found
- * when there are. Masks and sending are libc's for threads that are no fibers. sigwait and its kin block a
- * kernel thread, as the kernel hands them signals without a handler; sigsuspend parks. Called on the program's stacks, and most
- * of it in the program's signal handlers too. */
+ * when there are. Masks and sending are libc's for threads that are no fibers. sigsuspend parks (and sigwait:
+ * sigwait.c). Called on the program's stacks, and most of it in the program's signal handlers too. */
 #include "shim/calls.h"
 
 #include <string.h>
@@ -249,21 +248,6 @@ EXPORT int kill(pid_t pid, int sig)
 
 /* ---- waiting ---- */
 
-/* Between handoff_block_enter and its end, after an interruption: a fiber that is to have a kernel thread
- * of its own goes there. True: it has, and the call is libc's. */
-static bool goes_to_carrier(struct fiber *self)
-{
-    if (likely(!(load_relaxed(&self->attention) & ATTENTION_MOVE)))
-        return false;
-    handoff_block_leave(self);
-    runtime_enter(self);
-    runtime_leave(self);
-    if (load_relaxed(&self->flags) & FIBER_DIRECT)
-        return true;
-    handoff_block_enter(self);
-    return false;
-}
-
 static long nothing_ready(struct fiber *self, void *arg)
 {
     (void)self;
@@ -329,83 +313,6 @@ EXPORT int pause(void)
     return self ? suspend(self, signal_mask(self)) : REAL(pause)();
 }
 
-/* rt_sigtimedwait(2): the kernel's pending signals and the fiber's own. */
-static long wait_for(struct fiber *self, const sigset_t *set, siginfo_t *info,
-                     const struct timespec *timeout)
-{
-    if (user_check(self, set, 8) || (timeout && user_check(self, timeout, sizeof *timeout)))
-        return -EFAULT;
-    uint64_t bits = mask_of(set), end = TIMER_NEVER;
-    struct timespec left;
-    long r;
-    if (timeout) {
-        if (timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NSEC_PER_SEC || timeout->tv_sec < 0)
-            return -EINVAL;
-        if (timeout->tv_sec < INT32_MAX)
-            end = timer_now() + (uint64_t)timeout->tv_sec * NSEC_PER_SEC +
-                  (uint64_t)timeout->tv_nsec;
-    }
-    handoff_block_enter(self);
-    self->handled = 0;
-    self->sigwait = bits;
-    for (;;) {
-        fence_compiler(); /* partner: the barrier of a sender, who kicks when it sees sigwait */
-        if (signal_take(self, bits, info)) {
-            r = info->si_signo;
-            break;
-        }
-        if (end != TIMER_NEVER) {
-            uint64_t now = timer_now(), rest = now < end ? end - now : 0;
-            left = (struct timespec){ (time_t)(rest / NSEC_PER_SEC), (long)(rest % NSEC_PER_SEC) };
-        }
-        r = fiber_call(self, SYS_rt_sigtimedwait, &bits, info, end == TIMER_NEVER ? NULL : &left,
-                       8);
-        if (r > 0 ? !signal_is_kick(info) : r != -EINTR || self->handled || cancel_pending(self))
-            break;
-        if (r < 0)
-            cancel_point(self); /* disabled: not to be told again */
-        if (goes_to_carrier(self)) {
-            self->sigwait = 0;
-            r = REAL(sigtimedwait)(set, info, end == TIMER_NEVER ? NULL : &left);
-            return r < 0 ? -errno : r;
-        }
-    }
-    self->sigwait = 0;
-    handoff_block_leave(self);
-    if (r == -EINTR)
-        cancel_point(self);
-    return r;
-}
-
-EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
-{
-    struct fiber *self = fiber_at_cancel_point();
-    if (!self)
-        return REAL(sigtimedwait)(set, info, timeout);
-    siginfo_t own;
-    return (int)set_errno(wait_for(self, set, info ? info : &own, timeout));
-}
-
-EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
-{
-    return sigtimedwait(set, info, NULL);
-}
-
-EXPORT int sigwait(const sigset_t *set, int *sig)
-{
-    struct fiber *self = fiber_at_cancel_point();
-    if (!self)
-        return REAL(sigwait)(set, sig);
-    siginfo_t info;
-    long r;
-    while ((r = wait_for(self, set, &info, NULL)) == -EINTR)
-        ;
-    if (r < 0)
-        return (int)-r;
-    *sig = (int)r;
-    return 0;
-}
-
 /* ---- for the system calls by number (signal_raw.c) ---- */
 
 void signal_of_call(int sig)
@@ -435,17 +342,7 @@ long signal_tid_info(uint32_t tid, const siginfo_t *info)
     return flags & FIBER_BOUND || !(flags & FIBER_DIRECT) ? signal_send(f, info) : -ENOSYS;
 }
 
-/* No cancellation points, unlike libc's functions. */
-long signal_wait_call(struct fiber *self, const void *set, siginfo_t *info,
-                      const struct timespec *timeout)
-{
-    siginfo_t own;
-    bool outer = cancel_inner_begin(self);
-    long r = wait_for(self, set, info ? info : &own, timeout);
-    cancel_inner_end(self, outer);
-    return r;
-}
-
+/* No cancellation point, unlike libc's functions. */
 void signal_suspend_call(struct fiber *self, const void *mask)
 {
     bool outer = cancel_inner_begin(self);

@@ -156,6 +156,20 @@ static void *in_sigsuspend(void *arg)
     return arg;
 }
 
+static void *in_sigwait(void *arg)
+{
+    sigset_t set;
+    int sig;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    sigaddset(&set, SIGRTMIN + (begun & 3));
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    begun++;
+    sigwait(&set, &sig);
+    return arg;
+}
+
 static void *in_pause(void *arg)
 {
     begun++;
@@ -231,6 +245,7 @@ int main(void)
     run("ppoll", in_ppoll);
     run("pselect", in_pselect);
     run("epoll_pwait", in_epoll_masked);
+    run("sigwait", in_sigwait);
     run("sigsuspend", in_sigsuspend);
     run("pause", in_pause);
     kill(child, SIGKILL);

@@ -45,6 +45,7 @@ enum fiber_state { FIBER_FREE, FIBER_RUNNABLE, FIBER_RUNNING, FIBER_PARKED, FIBE
     X(ACCEPT, "accept")                                                                            \
     X(CONNECT, "connect")                                                                          \
     X(POLL, "poll")                                                                                \
+    X(SIGNAL, "signal")                                                                            \
     X(SYSCALL, "blocking call")
 enum park_reason {
 #define X(id, name) PARK_##id,

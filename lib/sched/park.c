@@ -197,7 +197,7 @@ static void post_and_interrupt(struct worker *w, void *arg)
 static bool ends_early(struct fiber *self, enum park_reason reason)
 {
     uint32_t attention = load_relaxed(&self->attention);
-    if (attention & ATTENTION_MOVE && self->temporary)
+    if (attention & ATTENTION_MOVE && (self->temporary || reason == PARK_SIGNAL))
         return true;
     if (!(attention & (ATTENTION_SIGNAL | ATTENTION_CANCEL)))
         return false;

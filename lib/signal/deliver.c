@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <ucontext.h>
 #include "arch/syscall.h"
+#include "signal/await.h"
 #include "signal/everyone.h"
 #include "signal/route.h"
 #include "signal/signal.h"
@@ -343,6 +344,7 @@ void signal_arrived(int sig, siginfo_t *info, void *context)
 void signal_after_fork(void)
 {
     note_after_fork();
+    signal_await_after_fork();
     everyone_after_fork();
 }
 

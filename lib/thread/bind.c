@@ -74,7 +74,9 @@ static int give_carrier(struct fiber *self, struct fiber *f, struct worker *c)
         atomic_fetch_or_explicit(&f->attention, ATTENTION_MOVE, memory_order_seq_cst);
         sched_barrier(); /* partners: runtime_leave, fiber_park_interruptible */
         /* Signals that it waits for may be sent to its kernel thread alone. */
-        if (!*(struct temporary *volatile *)&f->temporary || !fiber_interrupt(self->worker, f))
+        bool waits = *(struct temporary *volatile *)&f->temporary ||
+                     *(volatile uint8_t *)&f->park_reason == PARK_SIGNAL;
+        if (!waits || !fiber_interrupt(self->worker, f))
             sched_nudge(f);
     }
     runtime_leave(self);
