@@ -20,12 +20,15 @@ static bool goes_to_carrier(struct fiber *self)
 {
     if (likely(!(load_relaxed(&self->attention) & ATTENTION_MOVE)))
         return false;
+    uint64_t set = self->sigwait;
+    signal_wait_over(self);
     handoff_block_leave(self);
     runtime_enter(self);
     runtime_leave(self);
     if (load_relaxed(&self->flags) & FIBER_DIRECT)
         return true;
     handoff_block_enter(self);
+    self->sigwait = set;
     return false;
 }
 
@@ -131,12 +134,11 @@ static long wait_for(struct fiber *self, const sigset_t *set, siginfo_t *info,
         if (r < 0)
             cancel_point(self); /* disabled: not to be told again */
         if (goes_to_carrier(self)) {
-            self->sigwait = 0;
             r = REAL(sigtimedwait)(set, info, end == TIMER_NEVER ? NULL : &left);
             return r < 0 ? -errno : r;
         }
     }
-    self->sigwait = 0;
+    signal_wait_over(self);
     handoff_block_leave(self);
     if (r == -EINTR)
         cancel_point(self);

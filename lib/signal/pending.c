@@ -73,7 +73,7 @@ bool signal_take(struct fiber *self, uint64_t set, siginfo_t *info)
         return false;
     *info = n->info;
     note_free(n);
-    signal_kicks_gone(self, info->si_signo);
+    signal_kicks_gone(self, SIGNAL_BIT(info->si_signo));
     return true;
 }
 

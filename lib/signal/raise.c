@@ -89,20 +89,11 @@ static void take_kick(int sig)
             &info); /* for the process; one for us becomes one with what is raised now */
 }
 
-/* After a note was taken. Somebody may hold this kernel thread (worker_hold) just now, and send the kick for
- * that note: waits until it is here. Then the kick goes, if the kernel has not delivered it yet. */
-void signal_kicks_gone(struct fiber *self, int sig)
+static void kick_gone(struct worker *w, struct fiber *self, int sig)
 {
-    struct worker *w = self->worker;
     uint64_t bit = SIGNAL_BIT(sig);
     struct timespec now = { 0 };
     siginfo_t info;
-    if (load_relaxed(&self->flags) & FIBER_DIRECT || likely(!load_seq(&w->retake)))
-        return; /* nobody did since it last entered the runtime; partners: worker_hold, post */
-    for (unsigned round = 0; load_acquire(&w->retake_lock.held); round++)
-        lock_relax(round);
-    if (likely(!(load_relaxed(&w->kicked) & bit)))
-        return;
     while (sys_call(SYS_rt_sigtimedwait, &bit, &info, &now, 8) == sig) {
         if (signal_is_kick(&info))
             break;
@@ -110,6 +101,28 @@ void signal_kicks_gone(struct fiber *self, int sig)
             signal_give_back(&info);
     }
     atomic_fetch_and_explicit(&w->kicked, ~bit, memory_order_relaxed);
+}
+
+/* After a note was taken, or a wait for signals is over. Somebody may hold this kernel thread (worker_hold) just
+ * now, and send a kick for that: waits until it is here. Then the kick goes, if the kernel has not delivered it
+ * yet. */
+void signal_kicks_gone(struct fiber *self, uint64_t set)
+{
+    struct worker *w = self->worker;
+    if (load_relaxed(&self->flags) & FIBER_DIRECT || likely(!load_seq(&w->retake)))
+        return; /* nobody did since it last entered the runtime; partners: worker_hold, post */
+    for (unsigned round = 0; load_acquire(&w->retake_lock.held); round++)
+        lock_relax(round);
+    for (uint64_t rest = load_relaxed(&w->kicked) & set; unlikely(rest); rest &= rest - 1)
+        kick_gone(w, self, __builtin_ctzll(rest) + 1);
+}
+
+void signal_wait_over(struct fiber *self)
+{
+    uint64_t set = self->sigwait;
+    *(volatile uint64_t *)&self->sigwait = 0;
+    fence_compiler(); /* partner: the barrier of worker_hold in post */
+    signal_kicks_gone(self, set);
 }
 
 /* The kernel thread is the fiber's, and has the mask. The notes stay where they are until a signal of their
@@ -151,7 +164,7 @@ bool signal_raise_next(struct fiber *self, uint64_t set)
         siginfo_t info = n->info;
         *mark_place(&info) = mark_of(n);
         store_relaxed(&self->raised, n); /* no handler of the program's from here to that of n */
-        signal_kicks_gone(self, info.si_signo);
+        signal_kicks_gone(self, SIGNAL_BIT(info.si_signo));
         take_kick(info.si_signo);
         /* The handler runs when this returns, if not everything is blocked here (monitor.c). */
         if (load_relaxed(&self->raised) == n)

@@ -43,6 +43,11 @@ void signal_kick(uint32_t ktid, int sig)
     sys_call(SYS_rt_tgsigqueueinfo, kick.si_pid, ktid, sig, &kick);
 }
 
+static bool looks_for(struct fiber *f, uint64_t bit)
+{
+    return everyone_takes(f, bit) || *(volatile uint64_t *)&f->sigwait & bit;
+}
+
 /* Inside the runtime, or where a lock may be taken. f is not the caller. */
 static void post(struct fiber *f, struct note *n)
 {
@@ -68,12 +73,12 @@ static void post(struct fiber *f, struct note *n)
         return;
     }
     struct worker *w = *(struct worker *volatile *)&f->worker;
-    if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime) ||
-        (!everyone_takes(f, bit) && !(*(volatile uint64_t *)&f->sigwait & bit)))
+    if (!w || load_relaxed(&w->cur) != f || load_relaxed(&w->in_runtime) || !looks_for(f, bit))
         return;
     if (worker_hold(w, f)) {
-        /* Not when f has its note already: the action may be the default since, and the kick would end us. */
-        if (load_seq(&f->pending) & bit) { /* partner: signal_kicks_gone */
+        /* Not when f has its note already: the action may be the default since, and the kick would end us. Nor
+         * when f waits no more, and blocks it: whoever runs there next may not. */
+        if (load_seq(&f->pending) & bit && looks_for(f, bit)) { /* partner: signal_kicks_gone */
             atomic_fetch_or_explicit(&w->kicked, bit, memory_order_relaxed);
             signal_kick(w->ktid, sig);
         }

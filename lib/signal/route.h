@@ -71,9 +71,9 @@ bool signal_raise_next(struct fiber *self, uint64_t set);
 void signal_deliver_direct(struct fiber *self);
 /* What is raised becomes a note that waits again. Async-signal-safe. */
 void signal_again(struct fiber *self);
-/* After a note of that number was taken: no kick for it comes any more. With `raised` set, or on a thread that
- * blocks the number. */
-void signal_kicks_gone(struct fiber *self, int sig);
+/* After a note of the set was taken: no kick for it comes any more. With `raised` set, or on a thread that
+ * blocks the set. */
+void signal_kicks_gone(struct fiber *self, uint64_t set);
 /* Has come, or been taken from the kernel, while no handler may run. False: there is no room. */
 bool signal_put_by(struct worker *w, struct fiber *self, const siginfo_t *info, bool directed);
 /* sched_signal_ops. */

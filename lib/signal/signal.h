@@ -53,6 +53,9 @@ bool signal_is_kick(const siginfo_t *info);
 void signal_set_mask(struct fiber *self, uint64_t mask);
 uint64_t signal_mask(struct fiber *self);
 
+/* A wait for the signals of self->sigwait is over, on the kernel thread on which it was. */
+void signal_wait_over(struct fiber *self);
+
 /* A wait of self's was ended by fiber_interrupt. Whether to wait on: a handler without SA_RESTART, or
  * any handler if the call is not restartable, ends it with EINTR. */
 bool restart_wait(struct fiber *self, bool restartable);
