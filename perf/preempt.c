@@ -1,6 +1,8 @@
 /*
- * preempt: four threads for each CPU compute without a call; beside them 100 threads sleep, and one
- * reads from a pipe that another process writes to. Prints
+ * preempt [SECONDS [KIND]]: four threads for each CPU compute; beside them 100 threads sleep, and one
+ * reads from a pipe that another process writes to. They compute without a call (plain), or allocate
+ * and free (malloc), or print to /dev/null (stdio), or in pairs spin until the other has changed a word
+ * (flag); or 64 of them spin for a lock in user space (lock). Prints
  *
  *   preempt_pause     the longest time that a computing thread made no progress
  *   preempt_sleep_p99 how late sleepers wake
@@ -66,6 +68,69 @@ static void *loop(void *arg)
                                   memory_order_relaxed);
     return NULL;
 }
+
+static void *malloc_loop(void *arg)
+{
+    unsigned size = 16;
+
+    while (!atomic_load_explicit(&shared->stop, memory_order_relaxed)) {
+        char *volatile block = malloc(size = size * 5 % 4093 + 1);
+
+        *block = 1;
+        free(block);
+        atomic_fetch_add_explicit((atomic_uint *)arg, 1, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+static void *stdio_loop(void *arg)
+{
+    FILE *f = fopen("/dev/null", "w");
+
+    if (!f)
+        bench_die("/dev/null cannot be opened");
+    while (!atomic_load_explicit(&shared->stop, memory_order_relaxed)) {
+        fprintf(f, "%d %s\n", 12345, "words");
+        atomic_fetch_add_explicit((atomic_uint *)arg, 1, memory_order_relaxed);
+    }
+    fclose(f);
+    return NULL;
+}
+
+/* Each waits for its neighbour's last step, and makes the next. */
+static void *flag_loop(void *arg)
+{
+    atomic_uint *mine = arg, *other = shared->progress + ((mine - shared->progress) ^ 1);
+    unsigned first = (mine - shared->progress) & 1 ? 0 : 1;
+
+    while (!atomic_load_explicit(&shared->stop, memory_order_relaxed))
+        if (atomic_load(other) + first > atomic_load(mine))
+            atomic_fetch_add(mine, 1);
+    return NULL;
+}
+
+static atomic_flag taken;
+
+static void *lock_loop(void *arg)
+{
+    while (!atomic_load_explicit(&shared->stop, memory_order_relaxed)) {
+        while (atomic_flag_test_and_set_explicit(&taken, memory_order_acquire))
+            if (atomic_load_explicit(&shared->stop, memory_order_relaxed))
+                return NULL;
+        for (int i = 0; i < 100; i++)
+            atomic_fetch_add_explicit((atomic_uint *)arg, 1, memory_order_relaxed);
+        atomic_flag_clear_explicit(&taken, memory_order_release);
+    }
+    return NULL;
+}
+
+static const struct {
+    const char *name;
+    void *(*body)(void *);
+} kinds[] = {
+    { "plain", loop },     { "malloc", malloc_loop }, { "stdio", stdio_loop },
+    { "flag", flag_loop }, { "lock", lock_loop },
+};
 
 static void *sleeper(void *arg)
 {
@@ -135,10 +200,14 @@ int main(int argc, char **argv)
     pthread_t threads[LOOPS + SLEEPERS + 1];
     int n = 0, loops = 4 * (int)sysconf(_SC_NPROCESSORS_ONLN), status;
     cpu_set_t cpus;
+    unsigned kind = 0;
 
+    while (argc > 2 && strcmp(kinds[kind].name, argv[2]) != 0)
+        if (++kind == sizeof kinds / sizeof kinds[0])
+            bench_die("usage: %s [SECONDS [plain|malloc|stdio|flag|lock]]", argv[0]);
     if (!sched_getaffinity(0, sizeof cpus, &cpus))
         loops = 4 * CPU_COUNT(&cpus);
-    if (loops > LOOPS)
+    if (loops > LOOPS || kinds[kind].body == lock_loop)
         loops = LOOPS;
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED || pipe(fds))
@@ -149,7 +218,7 @@ int main(int argc, char **argv)
     if (child == 0)
         watch();
     for (int i = 0; i < loops; i++)
-        bench_create(&threads[n++], loop, &shared->progress[i]);
+        bench_create(&threads[n++], kinds[kind].body, &shared->progress[i]);
     for (intptr_t i = 0; i < SLEEPERS; i++)
         bench_create(&threads[n++], sleeper, (void *)i);
     bench_create(&threads[n++], reader, NULL);

@@ -1,5 +1,6 @@
 /* Sleeps and waits never end with EINTR because other threads keep the CPUs busy: there is no signal
  * handler in this program. Each kind of wait is made by several threads, beside threads that compute.
+ * An argument says how many times as long.
  *
  * Fails when calls that a signal of the library's ended (call_disturbed) are not made again. */
 #include "check.h"
@@ -18,6 +19,7 @@
 #define KINDS 5
 
 static atomic_int stop;
+static int times = 1;
 static volatile unsigned sink;
 
 static void *burner(void *arg)
@@ -40,7 +42,7 @@ static void *sleeps(void *arg)
 {
     (void)arg;
     struct timespec t = { 0, 500000 };
-    for (int i = 0; i < WAITS; i++) {
+    for (int i = 0; i < WAITS * times; i++) {
         compute();
         SYS(nanosleep(&t, NULL));
         OK(clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL));
@@ -53,7 +55,7 @@ static void *polls(void *arg)
     (void)arg;
     int fds[2];
     SYS(pipe(fds));
-    for (int i = 0; i < WAITS; i++) {
+    for (int i = 0; i < WAITS * times; i++) {
         struct pollfd p[] = { { .fd = fds[0], .events = POLLIN },
                               { .fd = fds[0], .events = POLLIN } };
         fd_set set;
@@ -74,7 +76,7 @@ static void *epolls(void *arg)
     int ep = SYS(epoll_create1(0)), ev = SYS(eventfd(0, 0));
     struct epoll_event e = { .events = EPOLLIN };
     SYS(epoll_ctl(ep, EPOLL_CTL_ADD, ev, &e));
-    for (int i = 0; i < WAITS; i++) {
+    for (int i = 0; i < WAITS * times; i++) {
         compute();
         CHECK_EQ(SYS(epoll_wait(ep, &e, 1, 1)), 0);
     }
@@ -86,7 +88,7 @@ static void *semaphores(void *arg)
     (void)arg;
     sem_t s;
     SYS(sem_init(&s, 0, 0));
-    for (int i = 0; i < WAITS; i++) {
+    for (int i = 0; i < WAITS * times; i++) {
         struct timespec t = from_now(CLOCK_REALTIME, 1);
         compute();
         FAILS(sem_timedwait(&s, &t), ETIMEDOUT);
@@ -98,7 +100,7 @@ static void *semaphores(void *arg)
 static void *by_number(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < WAITS; i++) {
+    for (int i = 0; i < WAITS * times; i++) {
         struct timespec t = { 0, 3000000 };
         compute();
         CHECK_EQ(SYS(syscall(SYS_ppoll, NULL, 0, &t, NULL, 8)), 0);
@@ -108,9 +110,13 @@ static void *by_number(void *arg)
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     watchdog();
+    if (argc > 1) {
+        times = atoi(argv[1]);
+        alarm(60 * (unsigned)times);
+    }
     static void *(*const kinds[])(void *) = { sleeps, polls, epolls, semaphores, by_number };
     pthread_t burners[4], waiters[KINDS * EACH];
     for (int i = 0; i < 4; i++)

@@ -1,6 +1,6 @@
 /* What belongs to a thread stays with it while threads compute side by side: vector registers, x87
  * registers and rounding modes in long loops without calls, the kernel's signal mask, the alternate
- * signal stack, errno. */
+ * signal stack, errno. An argument says how many times as long. */
 #include "check.h"
 
 #include <fenv.h>
@@ -14,6 +14,7 @@
 #define ROUNDS  150
 #define STEPS   200000
 
+static int times = 1;
 static _Thread_local char *my_stack;
 static _Thread_local volatile int on_my_stack;
 
@@ -101,7 +102,7 @@ static void *body(void *arg)
     uint32_t seed = (uint32_t)id * 2654435761u;
     uint32_t expected = avx2 ? vectors(seed) : 0;
     uint64_t rounded = rounding(seed);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS * times; i++) {
         errno = (int)id + 1;
         if (avx2)
             CHECK_EQ(vectors(seed), expected);
@@ -116,9 +117,13 @@ static void *body(void *arg)
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     watchdog();
+    if (argc > 1) {
+        times = atoi(argv[1]);
+        alarm(60 * (unsigned)times);
+    }
     struct sigaction a = { .sa_handler = handler, .sa_flags = SA_ONSTACK };
     SYS(sigaction(SIGUSR1, &a, NULL));
     run_threads(THREADS, body);
