@@ -10,10 +10,8 @@
  * fibers run only briefly at a time (a service, not a computation, which would lose its share of the
  * CPUs), one proc less may run. If the rest then waits for a quarter of the time, the others are too many
  * for us to make room for: all procs run again, and the experiment is not repeated for a while. When
- * the machine has idle CPU time again, one proc more may run; if that is so soon after the experiment
- * began, ours was the larger part of the work, and it is not repeated for a while either. That those which
- * are left never rest is no reason: with one CPU for the clients and one for us, both are full. Without
- * schedstat there is no limit.
+ * the machine has idle CPU time again, one proc more may run. That those which are left never rest is no
+ * reason: with one CPU for the clients and one for us, both are full. Without schedstat there is no limit.
  *
  * Only the monitor calls this, on its own stack. Invariant: 1 <= proc_limit <= proc_cap. The limit is
  * advice for waking workers; a running worker is never stopped, it goes to sleep when it has nothing
@@ -103,13 +101,6 @@ static uint64_t machine_idle(void)
     return value;
 }
 
-/* The experiment is over, and not repeated for a while. */
-static void back_off(uint64_t now)
-{
-    share.no_shrink_until = now + share.back_off;
-    share.back_off = share.back_off < BACK_OFF_MAX / 2 ? share.back_off * 2 : BACK_OFF_MAX;
-}
-
 static void grow(uint64_t now)
 {
     uint32_t limit = load_relaxed(&sched.proc_limit);
@@ -117,11 +108,8 @@ static void grow(uint64_t now)
         return;
     uint64_t idle = machine_idle();
     uint64_t idle_ns = (idle - share.idle_ticks) * 10 * NSEC_PER_MSEC;
-    if (share.grow_since && idle_ns * 20 > 3 * (now - share.grow_since)) {
+    if (share.grow_since && idle_ns * 20 > 3 * (now - share.grow_since))
         store_relaxed(&sched.proc_limit, limit + 1);
-        if (now - share.shrunk_at < SUCCESS)
-            back_off(now);
-    }
     share.idle_ticks = idle;
     share.grow_since = now;
 }
@@ -160,7 +148,8 @@ void share_look(uint64_t now)
     if (limit < cap && (!brief || no_help)) {
         /* Fewer procs did not help, or it is a computation now. */
         store_relaxed(&sched.proc_limit, cap);
-        back_off(now);
+        share.no_shrink_until = now + share.back_off;
+        share.back_off = share.back_off < BACK_OFF_MAX / 2 ? share.back_off * 2 : BACK_OFF_MAX;
     } else if (limit > 1 && brief && contended && now > share.no_shrink_until) {
         store_relaxed(&sched.proc_limit, limit - 1);
         share.shrunk_at = share.grow_since = now;
