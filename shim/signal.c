@@ -215,6 +215,14 @@ EXPORT int raise(int sig)
     return self ? (int)set_errno(send_to(self, sig, SI_TKILL, no_value)) : REAL(raise)(sig);
 }
 
+/* The kernel has an action that is not to ignore it. */
+static bool is_default(int sig)
+{
+    struct sigaction now;
+    return sig != SIGCHLD && sig != SIGCONT && sig != SIGURG && sig != SIGWINCH &&
+           signal_action(sig, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
+}
+
 /* Whether the program catches the signal. */
 static bool is_caught(int sig)
 {
@@ -232,8 +240,9 @@ EXPORT int kill(pid_t pid, int sig)
         pid != (pid_t)sys_call(SYS_getpid))
         return REAL(kill)(pid, sig);
     signal_excludes(sig);
-    /* The main thread gets its own signals before kill returns, wherever it runs. */
-    if (self == sched_main_fiber && !(signal_mask(self) & SIGNAL_BIT(sig)))
+    /* The main thread gets its own signals before kill returns, wherever it runs; and what ends the process does
+     * so: else another kernel thread may get it, and the main thread go on meanwhile. */
+    if ((self == sched_main_fiber || is_default(sig)) && !(signal_mask(self) & SIGNAL_BIT(sig)))
         return (int)set_errno(send_to(self, sig, SI_USER, no_value));
     signal_mask(self);
     siginfo_t info;

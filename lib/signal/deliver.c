@@ -140,6 +140,8 @@ static void run_here(struct fiber *self, int sig, siginfo_t *info, ucontext_t *u
         self->sigmask = interrupted;
     }
     uint64_t before = self->sigmask;
+    everyone_unblocked(
+        before); /* signal_set_mask may not have done so yet, and the handler may wait */
     self->frame_open = true;
     signal_handler *handler = signal_claim(sig, &flags);
     sys_call(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8);

@@ -232,11 +232,13 @@ void signal_set_mask(struct fiber *self, uint64_t mask)
         sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
         return;
     }
-    everyone_unblocked(mask);
     fence_compiler(); /* partner: the barrier in post */
     if (load_relaxed(&self->notes))
         atomic_fetch_or_explicit(&self->attention, ATTENTION_SIGNAL, memory_order_relaxed);
+    /* What is pending for the process comes here, before this returns, and not to an idle worker that may take
+     * its time. A handler that runs lets the others know itself. */
     worker_take_signals(self);
+    everyone_unblocked(mask);
     if (mask & ~before)
         everyone_blocked();
 }

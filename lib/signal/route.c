@@ -48,11 +48,32 @@ static bool looks_for(struct fiber *f, uint64_t bit)
     return everyone_takes(f, bit) || *(volatile uint64_t *)&f->sigwait & bit;
 }
 
+/* A signal for f that stops the process: it does so here. By way of a note it would do it twice, as the kick
+ * does it already. */
+static bool stops_here(struct fiber *f, const siginfo_t *info)
+{
+    uint64_t bit = SIGNAL_BIT(info->si_signo), all = ~0ull, mask, but = all & ~bit;
+    struct sigaction action;
+    if (!(bit & STOPS) || !everyone_takes(f, bit) ||
+        signal_action(info->si_signo, NULL, &action) < 0 || action.sa_handler != SIG_DFL)
+        return false;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
+    sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), sys_call(SYS_gettid), info->si_signo,
+             info);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &but, NULL, 8);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    return true;
+}
+
 /* Inside the runtime, or where a lock may be taken. f is not the caller. */
 static void post(struct fiber *f, struct note *n)
 {
     int sig = n->info.si_signo;
     uint64_t bit = SIGNAL_BIT(sig);
+    if (stops_here(f, &n->info)) {
+        note_free(n);
+        return;
+    }
     if (!signal_keep(f, n))
         return;
     sched_barrier(); /* partners: runtime_leave, fiber_park_interruptible, signal_set_mask, ended */
@@ -203,23 +224,6 @@ static bool too_many(void)
            note_count() >= limit.rlim_cur;
 }
 
-/* A signal for f that stops the process: it does so here. By way of a note it would do it twice, as the kick
- * does it already. */
-static bool stops_here(struct fiber *f, const siginfo_t *info)
-{
-    uint64_t bit = SIGNAL_BIT(info->si_signo), all = ~0ull, mask, but = all & ~bit;
-    struct sigaction action;
-    if (!(bit & STOPS) || !everyone_takes(f, bit) ||
-        signal_action(info->si_signo, NULL, &action) < 0 || action.sa_handler != SIG_DFL)
-        return false;
-    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
-    sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), sys_call(SYS_gettid), info->si_signo,
-             info);
-    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &but, NULL, 8);
-    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
-    return true;
-}
-
 int signal_send(struct fiber *f, const siginfo_t *info)
 {
     struct fiber *self = fiber_self;
@@ -232,8 +236,6 @@ int signal_send(struct fiber *f, const siginfo_t *info)
     if (at_once && info->si_code != SI_QUEUE) /* which the kernel's own signals may look like */
         return (int)sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), self->worker->ktid, sig,
                              info);
-    if (f != self && stops_here(f, info))
-        return 0;
     struct note *n = sig >= SIGRTMIN && too_many() ? NULL : note_make(info);
     if (!n)
         return -EAGAIN;
