@@ -1,7 +1,7 @@
 /* poll, select and epoll_wait: try with no timeout, then wait for readiness and look again.
  *
- * One descriptor is waited for directly, a few by as many requests on the ring; more, and what the ring
- * cannot wait for, through a temporary epoll descriptor, on which the fiber waits like on any other. When that cannot be had (no descriptor left), the kernel's own call runs
+ * One descriptor is waited for directly; several through a temporary epoll descriptor, on which the
+ * fiber waits like on any other. When that cannot be had (no descriptor left), the kernel's own call runs
  * and the proc is passed on. The answer always comes from the kernel's poll of the program's own arrays.
  * With a signal mask: masked.c. Called on the program's stacks. */
 #include "shim/calls.h"
@@ -58,27 +58,23 @@ static long wait_for_any(struct fiber *self, const struct pollfd *fds, nfds_t n,
 {
     const struct pollfd *only = NULL;
     nfds_t count = 0;
-    bool few = poller->poll_any;
     for (nfds_t i = 0; i < n; i++)
         if (fds[i].fd >= 0) {
             only = &fds[i];
             count++;
-            few = few && count <= POLL_ANY_MAX && waits_alone(only);
         }
-    if (count == 0)
+    if (count == 0) {
         return fiber_sleep(self, deadline) ? -EINTR : -ETIME;
+    }
     if (count == 1 && waits_alone(only)) {
         long r = poller_wait(self, only->fd, (uint32_t)(uint16_t)only->events, deadline, PARK_POLL);
         return r == -ETIME || r == -EINTR ? r : 0;
     }
-    long r = few ? poller->poll_any(self, fds, (unsigned)n, deadline) : -EOPNOTSUPP;
-    if (r != -EOPNOTSUPP)
-        return r;
     int epfd = (int)sys_call(SYS_epoll_create1, EPOLL_CLOEXEC);
     if (epfd < 0)
         return -EOPNOTSUPP;
     fd_forget(epfd);
-    r = 0;
+    long r = 0;
     for (nfds_t i = 0; i < n && !r; i++) {
         if (fds[i].fd < 0)
             continue;

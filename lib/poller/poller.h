@@ -52,9 +52,6 @@ struct collect {
     bool tcp;       /* else AF_UNIX */
 };
 
-#define POLL_ANY_MAX 8
-struct pollfd;
-
 struct poller_backend {
     struct poller_ops sched;
     /* Performs *io, parking the calling fiber while it waits; a bound one goes to io_direct.
@@ -70,9 +67,6 @@ struct poller_backend {
      * fiber_interrupt ended a wait (to be called again with the same *c if the call goes on), or
      * -errno with nothing transferred; -EOPNOTSUPP: the kernel shall do the rest. */
     long (*collect)(struct fiber *self, struct collect *c, uint64_t deadline);
-    /* Waits until one of at most POLL_ANY_MAX descriptors may be ready: 0, -ETIME, -EINTR, or -EOPNOTSUPP:
-     * this cannot be waited for here. NULL: never. */
-    long (*poll_any)(struct fiber *self, const struct pollfd *fds, unsigned n, uint64_t deadline);
 };
 
 /* Before and after the program closes or replaces fd. */

@@ -18,7 +18,6 @@
 #include "poller/uring.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <linux/futex.h>
 #include "arch/syscall.h"
@@ -77,21 +76,10 @@ struct io_uring_sqe *uring_sqe(struct worker *w)
     return sqe;
 }
 
-void uring_room(struct worker *w, unsigned n)
-{
-    struct ring *r = w->ring;
-    while (io_uring_sq_space_left(&r->u) < n || r->nprepared + n > SQ_ENTRIES)
-        if (uring_submit(r, 0, 0, NULL, 0) == -EBUSY)
-            poller_uring.sched.poll(w, w->proc, 64, true);
-}
-
 void uring_cancel(struct worker *w, struct request *q)
 {
     struct io_uring_sqe *sqe = uring_sqe(w);
-    if (q->several)
-        io_uring_prep_cancel64(sqe, (uintptr_t)q | TAG_PART, IORING_ASYNC_CANCEL_ALL);
-    else
-        io_uring_prep_cancel(sqe, q, 0);
+    io_uring_prep_cancel(sqe, q, 0);
     io_uring_sqe_set_data64(sqe, (uintptr_t)q | TAG_CANCEL);
     w->ring->in_flight++;
 }
@@ -128,28 +116,6 @@ static unsigned cq_ready(struct ring *r)
     return io_uring_smp_load_acquire(r->u.cq.ktail) - *r->u.cq.khead; /* partner: the kernel */
 }
 
-/* The first part that completes ends the others: the fiber goes on when all are back, for the requests
- * name memory on its stack. */
-static void part_done(struct request *q, int res)
-{
-    q->left--;
-    q->done = !q->left;
-    if (res == -ECANCELED)
-        return;
-    q->result |= res > 0 ? res : POLLERR;
-    q->fired = true;
-    if (q->left && !atomic_exchange_explicit(&q->expired, true, memory_order_relaxed)) {
-        atomic_fetch_add_explicit(&q->pending, 1, memory_order_relaxed); /* not 0: this part's */
-        uring_post_cancel(q);
-    }
-}
-
-/* A cancellation that found nothing; of several, the kernel says how many it found. */
-static bool found_none(const struct request *q, int res)
-{
-    return res == (q->several ? 0 : -ENOENT) || res == -ENOENT;
-}
-
 static int reap(struct ring *r, struct proc *to, int max)
 {
     unsigned head = *r->u.cq.khead;
@@ -170,12 +136,9 @@ static int reap(struct ring *r, struct proc *to, int max)
             q->result = cqe->res;
             q->cqe_flags = cqe->flags;
             q->done = true;
-            break;
-        case TAG_PART:
-            part_done(q, cqe->res);
         }
         r->in_flight--;
-        if (unlikely((data & TAG_MASK) == TAG_CANCEL && !q->done && found_none(q, cqe->res))) {
+        if (unlikely((data & TAG_MASK) == TAG_CANCEL && cqe->res == -ENOENT && !q->done)) {
             /* On its way from one of the kernel's queues to another: once more. */
             uring_post_cancel(q);
             continue;
@@ -207,15 +170,8 @@ static int uring_poll(struct worker *w, struct proc *to, int max, bool flush_too
         uring_submit(r, 0, IORING_ENTER_GETEVENTS, NULL, 0);
     /* The kernel runs a limited number of deferred completions per enter. */
     for (int round = 0; round < 16; round++) {
-        if (fibers < max && cq_ready(r)) {
+        if (fibers < max && cq_ready(r))
             fibers += reap(r, to, max - fibers);
-            if (unlikely(
-                    w->mail)) { /* the other parts of what has come: its fiber waits for them */
-                take_mail(w);
-                uring_submit(r, 0, IORING_ENTER_GETEVENTS, NULL, 0);
-                continue;
-            }
-        }
         if (fibers >= max || !(IO_URING_READ_ONCE(*sq_flags(r)) & KERNEL_NEWS))
             break;
         uring_submit(r, 0, IORING_ENTER_GETEVENTS, NULL, 0);
@@ -303,7 +259,6 @@ const struct poller_backend poller_uring = {
         .after_fork = uring_after_fork,
     },
     .io = uring_io,
-    .poll_any = uring_poll_any,
     .closing = uring_closing,
     .collect = uring_collect,
 };

@@ -13,7 +13,6 @@
 #define TAG_REQUEST 0ul
 #define TAG_CANCEL  1ul
 #define TAG_WAKE    2ul
-#define TAG_PART    3ul /* one of several polls of a request */
 
 /* On the stack of the fiber that waits. */
 struct request {
@@ -22,11 +21,9 @@ struct request {
     long result;
     uint32_t cqe_flags;
     _Atomic uint32_t pending; /* completions to come before the fiber may go on */
-    _Atomic bool expired;     /* it is, or will be, cancelled */
-    bool done;                /* its own completion was taken; a cancellation's may be to come */
-    bool several, fired;      /* it has parts; the first of them completed by itself */
-    uint32_t left;            /* parts whose completions are to come */
-    struct request *next;     /* in the owner's mail */
+    _Atomic bool expired;
+    bool done;            /* its own completion was taken; a cancellation's may be to come */
+    struct request *next; /* in the owner's mail */
 };
 
 struct ring {
@@ -51,8 +48,6 @@ bool uring_knows(unsigned op);
 
 /* A free submission entry; submits if there is none. */
 struct io_uring_sqe *uring_sqe(struct worker *w);
-/* Makes room for n entries and descriptors: then the next n uring_sqe do not submit. */
-void uring_room(struct worker *w, unsigned n);
 /* One io_uring_enter, with what is prepared. Returns its result. */
 long uring_submit(struct ring *r, unsigned wait, unsigned flags, void *arg, size_t size);
 /* Prepares the cancellation of q, which q->pending counts already; or leaves that to its owner. */
@@ -67,13 +62,5 @@ long uring_futex_wait(struct fiber *self, const struct futex_wait *what, enum pa
                       uint64_t deadline);
 long uring_collect(struct fiber *self, struct collect *c, uint64_t deadline);
 void uring_closing(struct fiber *self, int fd);
-/* For fiber_park: the deadline passed, or somebody ends the wait. arg: the request. */
-void uring_expire(struct worker *w, void *arg);
-/* Counts a descriptor that a prepared request names. */
-void uring_name_fd(struct ring *r, int fd);
-
-/* ---- uring_any.c ---- */
-
-long uring_poll_any(struct fiber *self, const struct pollfd *fds, unsigned n, uint64_t deadline);
 
 #endif

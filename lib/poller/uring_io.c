@@ -2,7 +2,7 @@
  *
  * A request names a descriptor by number until the kernel has taken it; fd_info.unsubmitted counts
  * those, and uring_closing makes them reach the kernel before the number can mean another file.
- * Called on fibers' stacks; uring_expire on scheduler stacks as well. */
+ * Called on fibers' stacks; expire on scheduler stacks as well. */
 #include "poller/uring.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 /* The deadline passed: cancel, on the ring that has the request. The fiber goes on when both the
  * request's and the cancellation's completion are there, so neither can meet a reused address. */
-void uring_expire(struct worker *w, void *arg)
+static void expire(struct worker *w, void *arg)
 {
     struct request *q = arg;
     uint32_t pending = load_relaxed(&q->pending);
@@ -37,7 +37,7 @@ void uring_expire(struct worker *w, void *arg)
     uring_wake(owner);
 }
 
-void uring_name_fd(struct ring *r, int fd)
+static void name_fd(struct ring *r, int fd)
 {
     struct fd_info *info = fd_info(fd);
     if (info) {
@@ -129,7 +129,7 @@ static inline long request(struct fiber *self, const struct io *io, uint64_t dea
     struct io_uring_sqe *sqe = uring_sqe(w);
     prepare(sqe, io);
     if (io->kind != IO_WAITID)
-        uring_name_fd(w->ring, io->fd);
+        name_fd(w->ring, io->fd);
     bool moved = false;
     if (hold) {
         fence_seq(); /* partner: hold_move, which changes the number before uring_closing looks */
@@ -143,7 +143,7 @@ static inline long request(struct fiber *self, const struct io *io, uint64_t dea
     if (io->steady || moved)
         fiber_park(self, io->reason, q, NULL, NULL);
     else
-        early = fiber_park_interruptible(self, io->reason, q, NULL, q, deadline, uring_expire);
+        early = fiber_park_interruptible(self, io->reason, q, NULL, q, deadline, expire);
     if (moved)
         return -EBADF;
     if (load_relaxed(&q->expired) && (q->result == -ECANCELED || q->result == -EINTR))
@@ -197,8 +197,7 @@ long uring_futex_wait(struct fiber *self, const struct futex_wait *what, enum pa
     }
     io_uring_sqe_set_data64(sqe, (uintptr_t)&q);
     w->ring->in_flight++;
-    bool early = fiber_park_interruptible(self, reason, what->addr, NULL, &q, deadline,
-                                          uring_expire);
+    bool early = fiber_park_interruptible(self, reason, what->addr, NULL, &q, deadline, expire);
     runtime_leave(self);
     if (load_relaxed(&q.expired) && (q.result == -ECANCELED || q.result == -EINTR))
         return early ? -EINTR : -ETIMEDOUT;
