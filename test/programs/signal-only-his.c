@@ -11,8 +11,8 @@
 
 #define WAITERS    4
 #define BYSTANDERS 6
-#define SIGNALS    4000
-#define RESETS     4000
+#define SIGNALS    500
+#define RESETS     500
 
 static atomic_int got[WAITERS], stop;
 static atomic_uint handled, resets_done;
