@@ -160,6 +160,14 @@ bool signal_raise_next(struct fiber *self, uint64_t set)
         settle(self);
     atomic_fetch_and_explicit(&self->attention, ~ATTENTION_SIGNAL, memory_order_seq_cst);
     struct note *n = signal_next(self, set);
+    if (n && signal_stops(n->info.si_signo)) {
+        /* No handler says that it has come, and what is thought to be still raised would be so again. */
+        siginfo_t info = n->info;
+        note_free(n);
+        signal_kicks_gone(self, SIGNAL_BIT(info.si_signo));
+        signal_stop(&info);
+        return true;
+    }
     if (n) {
         siginfo_t info = n->info;
         *mark_place(&info) = mark_of(n);

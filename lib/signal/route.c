@@ -48,21 +48,21 @@ static bool looks_for(struct fiber *f, uint64_t bit)
     return everyone_takes(f, bit) || *(volatile uint64_t *)&f->sigwait & bit;
 }
 
-/* A signal for f that stops the process: it does so here. By way of a note it would do it twice, as the kick
- * does it already. */
-static bool stops_here(struct fiber *f, const siginfo_t *info)
+bool signal_stops(int sig)
 {
-    uint64_t bit = SIGNAL_BIT(info->si_signo), all = ~0ull, mask, but = all & ~bit;
     struct sigaction action;
-    if (!(bit & STOPS) || !everyone_takes(f, bit) ||
-        signal_action(info->si_signo, NULL, &action) < 0 || action.sa_handler != SIG_DFL)
-        return false;
+    return SIGNAL_BIT(sig) & STOPS && signal_action(sig, NULL, &action) == 0 &&
+           action.sa_handler == SIG_DFL;
+}
+
+void signal_stop(const siginfo_t *info)
+{
+    uint64_t all = ~0ull, mask, but = all & ~SIGNAL_BIT(info->si_signo);
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
     sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid), sys_call(SYS_gettid), info->si_signo,
              info);
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &but, NULL, 8);
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
-    return true;
 }
 
 /* Inside the runtime, or where a lock may be taken. f is not the caller. */
@@ -70,7 +70,9 @@ static void post(struct fiber *f, struct note *n)
 {
     int sig = n->info.si_signo;
     uint64_t bit = SIGNAL_BIT(sig);
-    if (stops_here(f, &n->info)) {
+    /* By way of a note it would stop twice, as the kick does it already. */
+    if (signal_stops(sig) && everyone_takes(f, bit)) {
+        signal_stop(&n->info);
         note_free(n);
         return;
     }

@@ -86,4 +86,9 @@ void signal_ended(struct fiber *self);
 /* A sched_signal_op. */
 void signal_sweep(void);
 
+/* Whether the signal stops the process: its action is the default. */
+bool signal_stops(int sig);
+/* Stops the process, on the calling kernel thread; returns when it is continued. */
+void signal_stop(const siginfo_t *info);
+
 #endif
