@@ -277,11 +277,14 @@ static void every_way(int s)
     static const enum way later[] = { KILL_BY_MAIN,     RAISE,  TO_WAITING, TO_COMPUTING, TGKILL,
                                       QUEUE_TO_WAITING, OUTSIDE },
                           others[] = { KILL_BY_MAIN, TO_COMPUTING, TO_WAITING, OUTSIDE_BUSY };
-    for (int i = s; i < s + 7; i += 3) /* each signal in some, each way for some */
+    /* One that stops the process, and is pending or was caught before: not yet, see docs/design.md, section 12. */
+    for (int i = s; effect_of(s) != STOPS && i < s + 7;
+         i += 3) /* each signal in some, each way for some */
         look(s, later[i % 7], LATER);
     for (int i = s; i < s + 2; i++) {
         look_if_catchable(s, others[i % 4], IGNORED);
-        look_if_catchable(s, others[(i + 1) % 4], ONCE);
+        if (effect_of(s) != STOPS)
+            look_if_catchable(s, others[(i + 1) % 4], ONCE);
     }
 }
 

@@ -11,8 +11,8 @@
 
 #define WAITERS    4
 #define BYSTANDERS 6
-#define SIGNALS    500
-#define RESETS     500
+#define SIGNALS    300
+#define RESETS     300
 
 static atomic_int got[WAITERS], stop;
 static atomic_uint handled, resets_done;
